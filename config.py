@@ -1,0 +1,196 @@
+"""Settings of the app: read from the environment and `.env`, checked once, at the start."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from utils.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent
+EMBEDDED = "embedded"
+LOOKUP = "lookup"
+
+VerifierName = Literal["coupled", "rejection", "block"]
+FlashAttention = Literal["auto", "on", "off"]
+CacheType = Literal["f16", "q8_0", "q4_0"]
+
+
+class SamplingParams(BaseModel):
+    """How the next token is chosen; the draft mirrors the same settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(0.8, ge=0, le=5, description="0 is greedy: the likeliest token.")
+    top_k: int = Field(40, ge=0, le=1000, description="Keep the k likeliest tokens; 0 keeps all.")
+    top_p: float = Field(0.95, gt=0, le=1, description="Keep the likeliest tokens up to this mass.")
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Drop tokens under this share of the top one."
+    )
+    repetition_penalty: float = Field(1.0, gt=0, le=4, description="Divides logits of seen tokens.")
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted per occurrence.")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted once if seen.")
+    penalty_window: int = Field(64, ge=0, le=4096, description="Tokens the penalties look back on.")
+    logit_bias: dict[int, Annotated[float, Field(ge=-100, le=100)]] = Field(
+        default_factory=dict, max_length=64, description="Added to the logits of these token ids."
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description="Same seed, same text; empty: random."
+    )
+    max_tokens: int = Field(512, ge=1, le=131_072, description="Longest answer, in tokens.")
+    stop: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(
+        (), max_length=16, description="Texts that end the answer; they are not part of it."
+    )
+
+    @property
+    def is_greedy(self) -> bool:
+        """True where the likeliest token is taken without noise."""
+        return self.temperature == 0
+
+    @property
+    def has_penalties(self) -> bool:
+        """True where logits depend on the tokens already seen."""
+        return self.penalty_window > 0 and (
+            self.repetition_penalty != 1
+            or self.frequency_penalty != 0
+            or self.presence_penalty != 0
+        )
+
+
+class SpeculativeConfig(BaseModel):
+    """Whether and how answers are drafted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(True, description="Draft and verify; off is plain decoding.")
+    draft_model: str = Field(
+        EMBEDDED,
+        min_length=1,
+        max_length=512,
+        description="`embedded`, `lookup` (no model), or the name of a GGUF in a model folder.",
+    )
+    max_draft_tokens: int = Field(5, ge=1, le=16, description="Most tokens drafted in a round.")
+    acceptance_threshold: float = Field(
+        0.7, ge=0, le=1, description="Under this rate, over a window, drafting pauses; 0: never."
+    )
+    acceptance_window: int = Field(
+        64, ge=8, le=1024, description="Drafted tokens over which the acceptance rate is judged."
+    )
+    fallback_enabled: bool = Field(
+        True, description="Go on in standard mode when the draft fails; off: the answer fails."
+    )
+    performance_monitoring: bool = Field(True, description="Measure rounds and show live charts.")
+    verifier: VerifierName = Field(
+        "coupled", description="Rule that accepts drafted tokens; every one is lossless."
+    )
+
+
+class ModelOptions(BaseModel):
+    """How llama.cpp opens a model; `None` threads mean one per physical core."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    context_tokens: int = Field(4096, ge=16, le=1_048_576)
+    batch_tokens: int = Field(512, ge=16, le=8192)
+    threads: int | None = Field(None, ge=1, le=1024)
+    batch_threads: int | None = Field(None, ge=1, le=1024)
+    gpu_layers: int = Field(-1, ge=-1, le=10_000)
+    flash_attention: FlashAttention = "auto"
+    cache_type: CacheType = "f16"
+    use_mmap: bool = True
+
+
+class Settings(BaseSettings):
+    """Everything that can be set from outside; the prefix is `SPECCHAT_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPECCHAT_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    target_model: str = Field(
+        EMBEDDED, min_length=1, description="Target: `embedded` or a GGUF's name in a model folder."
+    )
+    model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (), description=f"Folders with GGUF files, separated by `{os.pathsep}`."
+    )
+    context_tokens: int = Field(
+        4096,
+        ge=64,
+        le=1_048_576,
+        description="Context of the target, up to what it was trained for.",
+    )
+    batch_tokens: int = Field(512, ge=32, le=8192, description="Prompt tokens decoded in one pass.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads for one-token passes; empty: physical cores."
+    )
+    batch_threads: int | None = Field(
+        None, ge=1, le=1024, description="Threads for longer passes (verification, prompts)."
+    )
+    gpu_layers: int = Field(
+        -1, ge=-1, le=10_000, description="Layers on the GPU; -1: all, where the build has one."
+    )
+    flash_attention: FlashAttention = Field("auto", description="Flash attention kernels.")
+    cache_type: CacheType = Field("f16", description="Number format of the KV cache.")
+    use_mmap: bool = Field(True, description="Map model files instead of reading them.")
+    queue_limit: int = Field(16, ge=1, le=1024, description="Answers that may wait for the engine.")
+    max_prompt_chars: int = Field(
+        400_000, ge=100, le=10_000_000, description="Longest conversation taken, in characters."
+    )
+    stall_timeout_s: float = Field(
+        120, ge=1, le=3600, description="Silence after which a busy engine is restarted."
+    )
+    load_timeout_s: float = Field(
+        600, ge=1, le=7200, description="Longest time a model may take to load, in seconds."
+    )
+    cache_folder: Path = Field(
+        Path.home() / ".cache" / "specchat", description="Where verdicts on model files are kept."
+    )
+    speculative: SpeculativeConfig = Field(
+        default_factory=SpeculativeConfig, description="Defaults of speculative decoding."
+    )
+    sampling: SamplingParams = Field(
+        default_factory=SamplingParams, description="Defaults of sampling."
+    )
+
+    @field_validator("model_folders", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @property
+    def model_options(self) -> ModelOptions:
+        """How models are opened."""
+        return ModelOptions(**{name: getattr(self, name) for name in ModelOptions.model_fields})
+
+
+def load_settings() -> Settings:
+    """Read the settings, or raise `ConfigError` naming variable, value and allowed range."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+@cache
+def get_settings() -> Settings:
+    """Return the settings of this process, read once."""
+    return load_settings()
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = "SPECCHAT_" + "__".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"{name}={problem['input']!r} is not valid: {problem['msg'].lower()}")
+    return "; ".join(lines)

@@ -1,0 +1,182 @@
+"""Messages between the app and the engine worker: one JSON object a line, checked on both ends.
+
+The app sends `Load`, `Generate`, `Cancel`, `GetStats`, `Close`; the worker answers with `Ready`
+(once), `Loaded`, `Progress`, `Happened` (an event of an answer), `Failed`, `Stats`, `Heartbeat`.
+An `id` names the request that a message belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from config import ModelOptions, SamplingParams, SpeculativeConfig
+from utils.errors import ProtocolError
+from utils.events import Event
+from utils.model_session import ModelInfo
+from utils.performance_monitor import Baseline
+
+MAX_LINE_BYTES = 16 * 2**20
+T = TypeVar("T")
+
+
+class Message(BaseModel):
+    """Base of all messages: immutable, and nothing unknown in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChatMessage(Message):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class DraftChoice(Message):
+    """What drafts: nothing, lookup in the text so far, or the GGUF at `path`; `name` is shown."""
+
+    kind: Literal["none", "lookup", "model"]
+    name: str = ""
+    path: str | None = None
+
+
+class Load(Message):
+    """Open a target, in place of the one before, and measure its plain speed."""
+
+    type: Literal["load"] = "load"
+    id: str
+    path: str
+    options: ModelOptions
+
+
+class Generate(Message):
+    """Answer a conversation with the loaded target."""
+
+    type: Literal["generate"] = "generate"
+    id: str
+    messages: tuple[ChatMessage, ...]
+    sampling: SamplingParams
+    speculative: SpeculativeConfig
+    draft: DraftChoice
+
+
+class Cancel(Message):
+    """Stop the answer `id`; what was written stays."""
+
+    type: Literal["cancel"] = "cancel"
+    id: str
+
+
+class GetStats(Message):
+    """Ask for `Stats`."""
+
+    type: Literal["get_stats"] = "get_stats"
+    id: str
+
+
+class Close(Message):
+    """End the worker."""
+
+    type: Literal["close"] = "close"
+
+
+class Ready(Message):
+    """The worker is up."""
+
+    type: Literal["ready"] = "ready"
+    pid: int
+    llama_cpp_version: str
+    system_info: str
+    has_gpu: bool
+
+
+class Progress(Message):
+    """Loading goes on: what is being done, and the share done if known."""
+
+    type: Literal["progress"] = "progress"
+    id: str
+    stage: str
+    share: float | None = None
+
+
+class Loaded(Message):
+    """The target is open and measured."""
+
+    type: Literal["loaded"] = "loaded"
+    id: str
+    model: ModelInfo
+    baseline: Baseline
+    load_s: float
+
+
+class Happened(Message):
+    """Something happened in the answer `id`."""
+
+    type: Literal["happened"] = "happened"
+    id: str
+    event: Annotated[Event, Field(discriminator="type")]
+
+
+class Failed(Message):
+    """The request `id` failed; `code` is that of an error class. An empty id: a bad message."""
+
+    type: Literal["failed"] = "failed"
+    id: str
+    code: str
+    message: str
+
+
+class Stats(Message):
+    """The worker in numbers."""
+
+    type: Literal["stats"] = "stats"
+    id: str
+    rss_bytes: int
+    cached_tokens: int
+    target: ModelInfo | None
+    draft: ModelInfo | None
+    answers: int
+
+
+class Heartbeat(Message):
+    """Sent every second: how long ago the thread that decodes last made progress."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    progress_age_s: float
+
+
+ToWorker = Load | Generate | Cancel | GetStats | Close
+FromWorker = Ready | Progress | Loaded | Happened | Failed | Stats | Heartbeat
+
+TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
+FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(
+    Annotated[FromWorker, Field(discriminator="type")]
+)
+
+
+def encode(message: Message) -> bytes:
+    """Return the message as one line."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def decode_request(line: bytes) -> ToWorker:
+    """Read a line from the app, or raise `ProtocolError`."""
+    return _decode(TO_WORKER, line)
+
+
+def decode_reply(line: bytes) -> FromWorker:
+    """Read a line from the worker, or raise `ProtocolError`."""
+    return _decode(FROM_WORKER, line)
+
+
+def _decode(adapter: TypeAdapter[T], line: bytes) -> T:
+    if len(line) > MAX_LINE_BYTES:
+        raise ProtocolError(f"message has {len(line)} bytes, more than {MAX_LINE_BYTES}")
+    try:
+        return adapter.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "message"
+        raise ProtocolError(f"message is not understood: {place}: {first['msg']}") from error

@@ -1,0 +1,192 @@
+"""Measurements: rounds sum to an answer, answers to snapshots that charts and metrics draw.
+
+Words: a round is one draft and its verification; `emitted` = `accepted` + 1; acceptance rate =
+accepted / drafted; mean acceptance length = 1 + accepted / rounds; speedup = tokens per second
+over *measured* plain tokens per second of the same target. No rate ever divides by zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Literal
+
+BaselineOrigin = Literal["none", "calibration", "running"]
+FinishReason = Literal["stop", "length", "cancelled"]
+BASELINE_SAMPLES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class RoundStats:
+    """One round; a plain step is a round with nothing drafted. Times in seconds."""
+
+    drafter: str | None
+    drafted: int
+    accepted: int
+    emitted: int
+    draft_s: float
+    verify_s: float
+    total_s: float
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """Plain decoding speed of the target, measured; `tokens_per_second` 0 means not known yet."""
+
+    tokens_per_second: float = 0.0
+    origin: BaselineOrigin = "none"
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStats:
+    """One answer in numbers."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    completion_tokens: int
+    prefill_s: float
+    ttft_s: float
+    decode_s: float
+    rounds: int
+    drafted: int
+    accepted: int
+    accepted_histogram: tuple[int, ...]
+    baseline: Baseline
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding rate after the first token."""
+        return ratio(self.completion_tokens - 1, self.decode_s)
+
+    @property
+    def tpot_s(self) -> float:
+        """Seconds per token after the first."""
+        return ratio(self.decode_s, self.completion_tokens - 1)
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Accepted share of the drafted tokens."""
+        return ratio(self.accepted, self.drafted)
+
+    @property
+    def mean_acceptance_length(self) -> float:
+        """Tokens that one pass of the target yields."""
+        return 1 + ratio(self.accepted, self.rounds)
+
+    @property
+    def speedup(self) -> float:
+        """Rate over the measured plain rate; 0 where either is unknown."""
+        return ratio(self.tokens_per_second, self.baseline.tokens_per_second)
+
+
+def ratio(part: float, whole: float) -> float:
+    """Divide, with 0 for an empty whole."""
+    return part / whole if whole > 0 and part > 0 else 0.0
+
+
+class PlainClock:
+    """Measured time of plain steps: the median of the newest ones."""
+
+    def __init__(self) -> None:
+        self._samples: list[float] = []
+        self._origin: BaselineOrigin = "none"
+
+    def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
+        """Take in the time of one plain step; running measurements replace calibrated ones."""
+        if self._origin != origin == "running":
+            self._samples = self._samples[-BASELINE_SAMPLES // 4 :]
+        self._origin = origin
+        self._samples = [*self._samples[-BASELINE_SAMPLES + 1 :], seconds]
+
+    @property
+    def baseline(self) -> Baseline:
+        """The rate so far."""
+        if not self._samples:
+            return Baseline()
+        return Baseline(ratio(1, median(self._samples)), self._origin, len(self._samples))
+
+
+@dataclass(slots=True)
+class PerformanceMonitor:
+    """Sums the rounds of one answer and keeps a bounded series of them for charts."""
+
+    baseline: Baseline = field(default_factory=Baseline)
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    prefill_s: float = 0.0
+    ttft_s: float = 0.0
+    decode_s: float = 0.0
+    completion_tokens: int = 0
+    rounds: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    histogram: list[int] = field(default_factory=list)
+    series: list[RoundStats] = field(default_factory=list)
+    series_limit: int = 4096
+
+    def add(self, stats: RoundStats) -> None:
+        """Take in one round."""
+        first = self.completion_tokens == 0
+        self.rounds += 1
+        self.drafted += stats.drafted
+        self.accepted += stats.accepted
+        self.completion_tokens += stats.emitted
+        if not first:
+            self.decode_s += stats.total_s
+        while len(self.histogram) <= stats.accepted:
+            self.histogram.append(0)
+        self.histogram[stats.accepted] += 1
+        self.series.append(stats)
+        if len(self.series) > self.series_limit:
+            del self.series[: self.series_limit // 4]
+
+    def extend(self, rounds: Iterable[RoundStats]) -> None:
+        """Take in several rounds."""
+        for stats in rounds:
+            self.add(stats)
+
+    def result(self) -> GenerationStats:
+        """Return the sums so far, as a value that does not change any more."""
+        return GenerationStats(
+            prompt_tokens=self.prompt_tokens,
+            reused_tokens=self.reused_tokens,
+            completion_tokens=self.completion_tokens,
+            prefill_s=self.prefill_s,
+            ttft_s=self.ttft_s,
+            decode_s=self.decode_s,
+            rounds=self.rounds,
+            drafted=self.drafted,
+            accepted=self.accepted,
+            accepted_histogram=tuple(self.histogram),
+            baseline=self.baseline,
+        )
+
+
+def rolling_acceptance(rounds: Sequence[RoundStats], window: int = 16) -> list[float]:
+    """Acceptance rate over the last `window` rounds, at each round."""
+    return _rolling(rounds, window, lambda r: r.accepted, lambda r: r.drafted)
+
+
+def rolling_speed(rounds: Sequence[RoundStats], window: int = 16) -> list[float]:
+    """Tokens per second over the last `window` rounds, at each round."""
+    return _rolling(rounds, window, lambda r: r.emitted, lambda r: r.total_s)
+
+
+def _rolling(
+    rounds: Sequence[RoundStats],
+    window: int,
+    part: Callable[[RoundStats], float],
+    whole: Callable[[RoundStats], float],
+) -> list[float]:
+    parts, wholes, rates = 0.0, 0.0, []
+    for index, stats in enumerate(rounds):
+        parts += part(stats)
+        wholes += whole(stats)
+        if index >= window:
+            parts -= part(rounds[index - window])
+            wholes -= whole(rounds[index - window])
+        rates.append(ratio(parts, wholes))
+    return rates
