@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from utils.errors import ConfigError
+from utils.settings_reference import describe_settings
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED = "embedded"
 LOOKUP = "lookup"
+PREFIX = "SPECCHAT_"
+ENV_FILE = ".env"
 
 VerifierName = Literal["coupled", "rejection", "block"]
 FlashAttention = Literal["auto", "on", "off"]
@@ -109,9 +115,11 @@ class Settings(BaseSettings):
     """Everything that can be set from outside; the prefix is `SPECCHAT_`."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPECCHAT_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
     )
@@ -179,7 +187,11 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError("; ".join(map(_explain, error.errors()))) from error
+    except SettingsError as error:
+        raise ConfigError(_explain_json(error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{ENV_FILE} cannot be read: {error}") from error
 
 
 @cache
@@ -188,9 +200,20 @@ def get_settings() -> Settings:
     return load_settings()
 
 
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        name = "SPECCHAT_" + "__".join(str(part) for part in problem["loc"]).upper()
-        lines.append(f"{name}={problem['input']!r} is not valid: {problem['msg'].lower()}")
-    return "; ".join(lines)
+def _explain(problem: ErrorDetails) -> str:
+    name, value = PREFIX + "__".join(map(str, problem["loc"])).upper(), repr(problem["input"])
+    for setting in describe_settings(Settings, PREFIX):
+        if name == setting.variable or name.startswith(f"{setting.variable}__"):
+            return f"{setting.variable} is wrong: found {value}; allowed is {setting.allowed}"
+    known = [setting.variable for setting in describe_settings(Settings, PREFIX)]
+    near = " or ".join(get_close_matches(name, known, cutoff=0.5))
+    return f"{name} is no setting: found {value}; did you mean {near}"
+
+
+def _explain_json(error: SettingsError) -> str:
+    text = getattr(error.__cause__, "doc", None)
+    given = {**dotenv_values(ENV_FILE, encoding="utf-8"), **os.environ}
+    names = (name.upper() for name, value in given.items() if value == text)
+    name = next((name for name in names if name.startswith(PREFIX)), PREFIX)
+    allowed = {setting.variable: setting.allowed for setting in describe_settings(Settings, PREFIX)}
+    return f"{name} is wrong: found {text!r}; allowed is {allowed.get(name, 'a JSON object')}"

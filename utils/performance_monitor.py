@@ -58,13 +58,13 @@ class GenerationStats:
 
     @property
     def tokens_per_second(self) -> float:
-        """Decoding rate after the first token."""
-        return ratio(self.completion_tokens - 1, self.decode_s)
+        """Decoding rate; every token costs a pass, the first too, as prefill leaves one out."""
+        return ratio(self.completion_tokens, self.decode_s)
 
     @property
     def tpot_s(self) -> float:
-        """Seconds per token after the first."""
-        return ratio(self.decode_s, self.completion_tokens - 1)
+        """Seconds per token."""
+        return ratio(self.decode_s, self.completion_tokens)
 
     @property
     def acceptance_rate(self) -> float:
@@ -129,13 +129,11 @@ class PerformanceMonitor:
 
     def add(self, stats: RoundStats) -> None:
         """Take in one round."""
-        first = self.completion_tokens == 0
         self.rounds += 1
         self.drafted += stats.drafted
         self.accepted += stats.accepted
         self.completion_tokens += stats.emitted
-        if not first:
-            self.decode_s += stats.total_s
+        self.decode_s += stats.total_s
         while len(self.histogram) <= stats.accepted:
             self.histogram.append(0)
         self.histogram[stats.accepted] += 1

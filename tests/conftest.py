@@ -1,0 +1,34 @@
+"""Tests run from the project's root and see no settings of the person who runs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from config import ROOT, get_settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith("SPECCHAT_"):
+                patch.delenv(name)
+        patch.chdir(ROOT)
+        get_settings.cache_clear()
+        yield
+    get_settings.cache_clear()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Sizes of the suites that can be run larger than in CI."""
+    parser.addoption("--samples", type=int, default=20_000, help="tokens per losslessness setting")
+
+
+@pytest.fixture
+def samples(request: pytest.FixtureRequest) -> int:
+    """Tokens per setting of the losslessness tests."""
+    count: int = request.config.getoption("--samples")
+    return count

@@ -1,0 +1,62 @@
+"""A smaller model of the same vocabulary as drafter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from utils.drafters.protocol import Picker
+from utils.model_session import ModelSession, common_prefix, prefill
+from utils.token_validator import Draft
+
+MAX_DRAFTED = 16
+
+
+class ModelDrafter:
+    """Drafts token by token; what it decoded once stays in its KV cache.
+
+    Between rounds the cache holds a prefix of the committed tokens, usually all but one or two:
+    the last drafted token is never decoded here.
+    """
+
+    def __init__(self, name: str, session: ModelSession, *, vocabulary_size: int) -> None:
+        """`vocabulary_size` is the target's: tokens beyond it are never drafted."""
+        self.name = name
+        self._session = session
+        self._columns = min(vocabulary_size, session.n_vocab)
+
+    def begin(self, token_ids: Sequence[int]) -> None:
+        """Drop from the cache what is not a prefix of the prompt."""
+        self._session.rollback(common_prefix(self._session.cached, token_ids[:-1]))
+
+    def lag(self, token_ids: Sequence[int]) -> int:
+        """Return how many committed tokens are not in the cache."""
+        return len(token_ids) - len(self._session.cached)
+
+    def propose(self, token_ids: Sequence[int], limit: int, picker: Picker) -> Draft:
+        """Draft until `limit`, the end of the answer or that of the draft's own context."""
+        session = self._session
+        limit = min(limit, session.n_ctx - len(token_ids) + 1)
+        if limit < 1:
+            return Draft()
+        pending = max(len(session.cached), len(token_ids) - session.max_batch)
+        if pending > len(session.cached):
+            for _ in prefill(session, token_ids[:pending]):
+                pass
+        drafted: list[int] = []
+        distributions = []
+        unread = token_ids[pending:]
+        while True:
+            logits = session.decode(unread, rows=1)[0]
+            token_id, distribution = picker.pick(logits[: self._columns], token_ids, drafted)
+            drafted.append(token_id)
+            distributions.append(distribution)
+            if len(drafted) == limit or picker.is_end(token_id):
+                return Draft(tuple(drafted), tuple(distributions))
+            unread = [token_id]
+
+    def observe(self, token_ids: Sequence[int]) -> None:
+        """Drop the drafted tokens that were not accepted."""
+        cached = self._session.cached
+        known = max(0, len(cached) - MAX_DRAFTED)
+        # One token is left to decode, even where the rule resampled just what was drafted.
+        self._session.rollback(common_prefix(cached, token_ids[:-1], known))

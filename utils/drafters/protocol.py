@@ -1,0 +1,52 @@
+"""What a drafter is: something that guesses the next tokens, at less cost than the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from utils.model_session import FloatArray
+from utils.sampling import Distribution
+from utils.token_validator import Draft
+
+
+class Picker(Protocol):
+    """How tokens are chosen in this answer: same sampling and noise as the target's."""
+
+    def pick(
+        self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
+    ) -> tuple[int, Distribution]:
+        """Return the next token after `before` and `drafted`, and what it was drawn from."""
+        ...
+
+    def is_end(self, token_id: int) -> bool:
+        """Tell whether the token ends an answer."""
+        ...
+
+
+class Drafter(Protocol):
+    """Guesses tokens; `token_ids` are always the committed ones, prompt included.
+
+    Any exception means that this drafter is given up and the answer goes on without it.
+    """
+
+    @property
+    def name(self) -> str:
+        """What users see."""
+        ...
+
+    def begin(self, token_ids: Sequence[int]) -> None:
+        """Prepare for an answer to this prompt, keeping what is known of it."""
+        ...
+
+    def lag(self, token_ids: Sequence[int]) -> int:
+        """Return how many tokens must be read before the next proposal."""
+        ...
+
+    def propose(self, token_ids: Sequence[int], limit: int, picker: Picker) -> Draft:
+        """Return up to `limit` tokens that may follow; none is an answer too."""
+        ...
+
+    def observe(self, token_ids: Sequence[int]) -> None:
+        """Learn what was committed after a round, whether or not it was drafted here."""
+        ...

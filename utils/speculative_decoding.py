@@ -1,0 +1,247 @@
+"""The round loop: draft, verify, commit, roll back.
+
+State: `tokens` are the committed ids, the prompt included; the last one is not yet in the target's
+KV cache. Before a round the target holds exactly `tokens[:-1]` and the drafter a prefix of it. A
+round decodes `[tokens[-1], d1..dn]` in one batch, commits the accepted tokens and one more, and
+rolls the target back to all committed tokens but the last. Standard mode is the same loop with
+nothing drafted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
+from time import perf_counter
+
+from config import SamplingParams, SpeculativeConfig
+from utils.draft_length import FixedDraftLength
+from utils.drafters.guarded import GuardedDrafter
+from utils.drafters.protocol import Drafter
+from utils.errors import ContextFullError, ModelError, RequestError, TargetError
+from utils.events import Event, Finished, Prefilled, Started, Tokens, TokenSource
+from utils.model_session import (
+    DecodeAborted,
+    FloatArray,
+    ModelSession,
+    Vocabulary,
+    common_prefix,
+    prefill,
+)
+from utils.performance_monitor import FinishReason, PerformanceMonitor, PlainClock, RoundStats
+from utils.sampling import Distribution, Sampler
+from utils.text_stream import TextStream
+from utils.token_validator import Draft, Verifier, make_verifier
+
+YIELD_EVERY_S = 0.005
+
+Emitted = list[tuple[int, TokenSource]]
+
+
+class SpeculativeDecoder:
+    """Writes answers with one target; any drafter, or none, makes no difference to the text."""
+
+    def __init__(
+        self, target: ModelSession, vocabulary: Vocabulary, *, clock: PlainClock | None = None
+    ) -> None:
+        """`clock` collects the time of plain steps over all answers, to measure speedup."""
+        self.target = target
+        self.vocabulary = vocabulary
+        self.clock = clock or PlainClock()
+
+    async def generate(
+        self,
+        prompt: Sequence[int],
+        *,
+        sampling: SamplingParams,
+        speculative: SpeculativeConfig,
+        drafter: Drafter | None = None,
+        reason: str = "",
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer; `reason` says why there is no drafter, if so.
+
+        Native calls run on the calling thread; control returns to the event loop every few
+        milliseconds. Raises `RequestError` for a prompt that cannot be answered, `TargetError`
+        when the target fails, and `DraftError` when the drafter does and no fallback is allowed.
+        """
+        guarded = GuardedDrafter(
+            drafter,
+            FixedDraftLength(speculative),
+            reason=reason,
+            fallback_enabled=speculative.fallback_enabled,
+        )
+        seed = secrets.randbelow(2**63) if sampling.seed is None else sampling.seed
+        verifier = make_verifier(speculative.verifier, seed)
+        answer = _Answer(self, prompt, sampling, verifier, guarded)
+        yield Started(len(prompt), answer.reused_tokens, seed, self.clock.baseline)
+        try:
+            async for event in _in_turns(answer.run(), should_stop):
+                yield event
+        except DecodeAborted:
+            pass
+        finally:
+            answer.settle()
+        for event in answer.close():
+            yield event
+
+
+async def _in_turns(
+    events: Iterator[Event], should_stop: Callable[[], bool]
+) -> AsyncGenerator[Event, None]:
+    """Pass events on until told to stop, letting other tasks run every few milliseconds."""
+    last_turn = perf_counter()
+    for event in events:
+        yield event
+        if should_stop():
+            return
+        if perf_counter() - last_turn > YIELD_EVERY_S:
+            await asyncio.sleep(0)
+            last_turn = perf_counter()
+
+
+class _Answer:
+    """One answer being written; it is also the `Picker` of its drafter."""
+
+    def __init__(
+        self,
+        decoder: SpeculativeDecoder,
+        prompt: Sequence[int],
+        sampling: SamplingParams,
+        verifier: Verifier,
+        drafter: GuardedDrafter,
+    ) -> None:
+        self._target = decoder.target
+        self._vocabulary = decoder.vocabulary
+        self._clock = decoder.clock
+        _check_prompt(prompt, self._target)
+        self.tokens = list(prompt)
+        self.reused_tokens = common_prefix(self._target.cached, prompt[:-1])
+        self._prompt_tokens = len(prompt)
+        self._limit = min(self._target.n_ctx, len(prompt) + sampling.max_tokens)
+        self._sampler = Sampler(sampling)
+        self._verifier = verifier
+        self._drafter = drafter
+        self._text = TextStream(sampling.stop)
+        self._monitor = PerformanceMonitor(
+            prompt_tokens=len(prompt), reused_tokens=self.reused_tokens
+        )
+        self._finish: FinishReason | None = None
+        self._begin = self._decode_begin = self._end = perf_counter()
+
+    def run(self) -> Iterator[Event]:
+        """Read the prompt, then go round by round: draft, verify, commit."""
+        yield from self._read_prompt()
+        mode = None
+        while self._finish is None:
+            begin = perf_counter()
+            draft = self._drafter.propose(self.tokens, self._room, self)
+            draft_s = perf_counter() - begin
+            if self._drafter.mode != mode:
+                mode = self._drafter.mode
+                yield mode
+            yield self._round(draft, draft_s)
+
+    def _read_prompt(self) -> Iterator[Prefilled]:
+        try:
+            for done in prefill(self._target, self.tokens[:-1]):
+                yield Prefilled(done, self._prompt_tokens)
+        except ModelError as error:
+            raise TargetError(f"the target failed on the prompt: {error}") from error
+        self._drafter.begin(self.tokens)
+        self._decode_begin = self._end = perf_counter()
+        self._monitor.prefill_s = self._decode_begin - self._begin
+
+    @property
+    def _room(self) -> int:
+        """Tokens that may be drafted: one more is emitted, and one is still to be decoded."""
+        return min(self._limit - len(self.tokens), self._target.max_batch) - 1
+
+    def pick(
+        self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
+    ) -> tuple[int, Distribution]:
+        """Choose a token for the drafter in the way the target will."""
+        distribution = self._sampler.distribution(logits, before, drafted)
+        return self._verifier.propose(distribution, len(before) + len(drafted)), distribution
+
+    def is_end(self, token_id: int) -> bool:
+        """Tell whether the token ends the answer."""
+        return self._vocabulary.is_end(token_id)
+
+    def _round(self, draft: Draft, draft_s: float) -> Tokens:
+        begin, depth, drafted = perf_counter(), len(self.tokens), len(draft.token_ids)
+        accepted, emitted = self._verify(draft)
+        verify_s = perf_counter() - begin
+        self.tokens += [token_id for token_id, _ in emitted]
+        self._target.rollback(len(self.tokens) - 1)
+        name = self._drafter.mode.drafter if drafted else None
+        stats = RoundStats(
+            name, drafted, accepted, len(emitted), draft_s, verify_s, draft_s + verify_s, depth
+        )
+        self._drafter.observe(self.tokens, stats)
+        self._end = perf_counter()
+        return self._commit(emitted, replace(stats, total_s=draft_s + self._end - begin))
+
+    def _verify(self, draft: Draft) -> tuple[int, Emitted]:
+        """Return how many drafted tokens are kept, and all tokens of this round."""
+        batch = [self.tokens[-1], *draft.token_ids]
+        known: list[Distribution] = []
+
+        def target_at(index: int) -> Distribution:
+            for row in range(len(known), index + 1):
+                drafted = draft.token_ids[:row]
+                known.append(self._sampler.distribution(rows[row], self.tokens, drafted))
+            return known[index]
+
+        try:
+            rows = self._target.decode(batch, rows=len(batch))
+            result = self._verifier.verify(draft, target_at, len(self.tokens))
+        except ModelError as error:
+            raise TargetError(f"the target failed: {error}") from error
+        emitted: Emitted = [(kept, "accepted") for kept in draft.token_ids[: result.accepted]]
+        emitted.append((result.next_token, result.source))
+        for index, (token_id, _) in enumerate(emitted):
+            if self.is_end(token_id):
+                self._finish = "stop"
+                return result.accepted, emitted[: index + 1]
+        return result.accepted, emitted
+
+    def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
+        """Account for a round and release its text."""
+        if not stats.drafted:
+            self._clock.add(stats.total_s, origin="running")
+        self._monitor.add(stats)
+        if self._monitor.rounds == 1:
+            self._monitor.ttft_s = self._end - self._begin
+        tokens = []
+        for token_id, source in emitted:
+            piece = self._vocabulary.piece(token_id)
+            tokens += self._text.push(token_id, piece, source, self._end - self._begin)
+        if self._text.stopped:
+            self._finish = "stop"
+        elif self._finish is None and len(self.tokens) >= self._limit:
+            self._finish = "length"
+        return Tokens(tuple(tokens), (stats,), self._clock.baseline)
+
+    def settle(self) -> None:
+        """Leave in the target's cache only what was committed, however the answer ended."""
+        self._target.rollback(common_prefix(self._target.cached, self.tokens[:-1]))
+
+    def close(self) -> Iterator[Event]:
+        """Release held text and sum up; an answer without an end of its own was cancelled."""
+        if held := self._text.finish():
+            yield Tokens(tuple(held), (), self._clock.baseline)
+        self._monitor.baseline = self._clock.baseline
+        stats = replace(self._monitor.result(), decode_s=self._end - self._decode_begin)
+        yield Finished(self._finish or "cancelled", stats)
+
+
+def _check_prompt(prompt: Sequence[int], target: ModelSession) -> None:
+    if not prompt:
+        raise RequestError("the prompt is empty: there is nothing to answer")
+    if len(prompt) >= target.n_ctx:
+        raise ContextFullError(
+            f"the conversation has {len(prompt)} tokens, the context {target.n_ctx}: "
+            "shorten it, start a new chat, or raise SPECCHAT_CONTEXT_TOKENS"
+        )
