@@ -25,10 +25,18 @@ def _clean_environment() -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Sizes of the suites that can be run larger than in CI."""
     parser.addoption("--samples", type=int, default=20_000, help="tokens per losslessness setting")
+    parser.addoption("--prompts", type=int, default=32, help="prompts of the equality tests")
 
 
 @pytest.fixture
 def samples(request: pytest.FixtureRequest) -> int:
     """Tokens per setting of the losslessness tests."""
     count: int = request.config.getoption("--samples")
+    return count
+
+
+@pytest.fixture(scope="session")
+def prompts(request: pytest.FixtureRequest) -> int:
+    """Prompts of the equality tests; from 300 on, each with every draft length."""
+    count: int = request.config.getoption("--prompts")
     return count

@@ -182,11 +182,15 @@ class SharedNoise:
         """Draw the token at `position`."""
         if len(distribution.token_ids) == 1:
             return int(distribution.token_ids[0])
+        return int(distribution.token_ids[self.waiting_times(distribution, position).argmin()])
+
+    def waiting_times(self, distribution: Distribution, position: int) -> NDArray[np.float64]:
+        """Return the time at which each token would win, in the order of its ids."""
         key = np.uint64((self._seed + position * 0xD1B54A32D192ED03) & MASK)
         bits = _mix(distribution.token_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
         uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-        winner = (-np.log(uniform) / distribution.probabilities).argmin()
-        return int(distribution.token_ids[winner])
+        times: NDArray[np.float64] = -np.log(uniform) / distribution.probabilities
+        return times
 
 
 def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,0 +1,158 @@
+"""Try a model file in a process of its own: what kills that process cannot kill ours.
+
+`python -m utils.llama.probe PATH` loads the file, decodes two tokens and prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from config import ROOT, ModelOptions
+from utils.errors import ModelFileError, SpecChatError
+from utils.llama.gguf_header import estimate_memory_bytes, read_header
+
+PROBE_CONTEXT = 64
+_SPARE_ADDRESS_BYTES = 8 * 2**30
+_LIMIT_OPTION = "--address-space-bytes="
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVerdict:
+    """Whether llama.cpp can use a file; if not, why, in one sentence."""
+
+    usable: bool
+    reason: str = ""
+
+
+def probe_model(
+    path: Path, *, timeout_s: float = 60.0, cache_folder: Path | None = None
+) -> ProbeVerdict:
+    """Try the file at `path` in a child process, or recall what came of it last time.
+
+    Verdicts are kept in `cache_folder`, and hold while the file and llama.cpp stay the same.
+    Running out of time is not kept. Raises nothing for a bad file.
+    """
+    entry = None if cache_folder is None else cache_folder / f"{_key(path)}.json"
+    if entry is not None and (known := _recall(entry)) is not None:
+        return known
+    try:
+        header = read_header(path)
+    except ModelFileError as error:
+        return ProbeVerdict(usable=False, reason=str(error))
+    limit = 2 * estimate_memory_bytes(header, PROBE_CONTEXT) + _SPARE_ADDRESS_BYTES
+    command = [sys.executable, "-m", __name__, f"{_LIMIT_OPTION}{limit}", str(path)]
+    try:
+        child = subprocess.run(  # noqa: S603 - our own module; the path is one argument
+            command,
+            cwd=ROOT,
+            env=_environment(),
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"model did not load and answer within {timeout_s:g} s: {path.name!r}"
+        return ProbeVerdict(usable=False, reason=reason)
+    verdict = _judge(path, child)
+    if entry is not None:
+        _remember(entry, verdict)
+    return verdict
+
+
+def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdict:
+    if child.returncode < 0:
+        with suppress(ValueError):
+            name = Signals(-child.returncode).name
+            reason = f"model is unsafe: llama.cpp dies of {name} on it: {path.name!r}"
+            return ProbeVerdict(usable=False, reason=reason)
+    with suppress(ValueError, IndexError, TypeError):
+        return ProbeVerdict(**json.loads(child.stdout.splitlines()[-1]))
+    reason = f"model could not be tried: exit status {child.returncode}: {path.name!r}"
+    return ProbeVerdict(usable=False, reason=reason)
+
+
+def _key(path: Path) -> str:
+    resolved = path.resolve()
+    try:
+        status = resolved.stat()
+        facts: tuple[Any, ...] = (status.st_size, status.st_mtime_ns)
+    except OSError:
+        facts = ()
+    text = json.dumps([str(resolved), *facts, version("llama-cpp-python")])
+    return sha256(text.encode()).hexdigest()
+
+
+def _recall(entry: Path) -> ProbeVerdict | None:
+    with suppress(OSError, ValueError, TypeError):
+        return ProbeVerdict(**json.loads(entry.read_text(encoding="utf-8")))
+    return None
+
+
+def _remember(entry: Path, verdict: ProbeVerdict) -> None:
+    # A verdict that cannot be kept is found again next time: no reason to fail.
+    with suppress(OSError):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=entry.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as part:
+            json.dump(asdict(verdict), part)
+        Path(part.name).replace(entry)
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    # Without it a dying ggml starts a debugger on itself.
+    return {**os.environ, "GGML_NO_BACKTRACE": "1"}
+
+
+def _limit_resources(address_space_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        from utils.llama.library import has_gpu
+
+        # GPU drivers reserve far more addresses than memory.
+        if not has_gpu():
+            resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes,) * 2)
+
+
+def try_model(path: Path) -> ProbeVerdict:
+    """Load the file and decode two tokens in this process."""
+    from utils.llama.model import LlamaModel
+
+    options = ModelOptions(context_tokens=PROBE_CONTEXT, batch_tokens=16)
+    try:
+        with LlamaModel.open(path, options, max_rows=2) as model:
+            logits = model.session.decode([0, min(1, model.vocabulary.size - 1)], rows=2)
+            if not all(math.isfinite(value) for value in (logits.min(), logits.max())):
+                return ProbeVerdict(
+                    usable=False, reason=f"model computes invalid numbers: {path.name!r}"
+                )
+    except SpecChatError as error:
+        return ProbeVerdict(usable=False, reason=str(error))
+    return ProbeVerdict(usable=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the child."""
+    *options, path = arguments
+    for option in options:
+        _limit_resources(int(option.removeprefix(_LIMIT_OPTION)))
+    sys.stdout.write(json.dumps(asdict(try_model(Path(path)))) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

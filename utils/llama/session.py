@@ -1,0 +1,210 @@
+"""One sequence of tokens in a llama.cpp context: the hot path between Python and the model.
+
+llama.cpp ends the whole process on an oversized batch, and quietly empties its memory on a negative
+position, so everything is checked here before it is called. A context belongs to one thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+from llama_cpp import llama_cpp as native
+
+from utils.errors import ModelError
+from utils.llama.library import take_errors
+from utils.model_session import DecodeAborted, FloatArray
+
+ABORTABLE_TOKENS = 17
+_OPEN_END = -1
+_OK, _NO_ROOM, _ABORTED = 0, 1, 2
+_NO_CALLBACK = native.ggml_abort_callback()
+
+
+class LlamaSession:
+    """Sequence `sequence_id` of a context, in step with what the context remembers of it.
+
+    `should_stop` is asked while more than 16 tokens are decoded (prompts); shorter batches are over
+    before it would matter. `n_ctx` and `max_rows` are limits of the session, not of the context.
+    """
+
+    def __init__(
+        self, context: int, *, n_vocab: int, n_ctx: int, max_rows: int, sequence_id: int = 0
+    ) -> None:
+        self.n_vocab = n_vocab
+        self.n_ctx = n_ctx
+        self.max_batch = int(native.llama_n_batch(context))
+        self.max_rows = max_rows
+        self.sequence_id = sequence_id
+        self.should_stop: Callable[[], bool] | None = None
+        self._context: int | None = context
+        self._memory = native.llama_get_memory(context)
+        self._owner = get_ident()
+        self._cached: list[int] = []
+        self._positions = np.arange(n_ctx, dtype=np.int32)
+        self._logits = np.empty((0, n_vocab), np.float32)
+        self._logits_address = 0
+        self._stop_error: BaseException | None = None
+        self._abort_callback = native.ggml_abort_callback(self._ask_to_stop)
+        self._batch = native.llama_batch_init(self.max_batch, 0, 1)
+        self._token_view, self._position_view, self._row_view = self._view_batch()
+
+    @property
+    def cached(self) -> Sequence[int]:
+        """The tokens in the KV cache, in order; not to be changed by the caller."""
+        return self._cached
+
+    def decode(self, token_ids: Sequence[int], *, rows: int) -> FloatArray:
+        """Append tokens to the cache and return the logits after the last `rows` of them.
+
+        The array, of shape (rows, n_vocab), is a view that the next `decode` overwrites. Raises
+        `ModelError`, or `DecodeAborted` when stopped; `cached` then tells what is still held.
+        """
+        cached = self._cached
+        start, count = len(cached), len(token_ids)
+        if not (
+            self._owner == get_ident()
+            and self._context is not None
+            and 0 < count <= self.max_batch
+            and start + count <= self.n_ctx
+            and 0 <= rows <= self.max_rows
+            and rows <= count
+            and min(token_ids) >= 0
+            and max(token_ids) < self.n_vocab
+        ):
+            raise self._refusal(token_ids, rows)
+        self._token_view[:count] = token_ids
+        self._position_view[:count] = self._positions[start : start + count]
+        self._row_view[:count] = 0
+        self._row_view[count - rows : count] = 1
+        self._batch.n_tokens = count
+        if count >= ABORTABLE_TOKENS and self.should_stop is not None:
+            status = self._decode_abortable()
+        else:
+            status = native.llama_decode(self._context, self._batch)
+        if status != _OK:
+            self._fail(status, token_ids)
+        cached.extend(token_ids)
+        return self._read_logits(rows)
+
+    def rollback(self, length: int) -> None:
+        """Keep the first `length` tokens of the cache; 0 <= length <= len(cached).
+
+        A model whose memory cannot be cut (recurrent ones) decodes the kept tokens again.
+        """
+        self._check_owner()
+        if not 0 <= length <= len(self._cached):
+            raise ModelError(
+                f"rollback is out of range: to {length} of {len(self._cached)} tokens held"
+            )
+        if length == len(self._cached):
+            return
+        if self.cut(length):
+            return
+        kept = self._cached[:length]
+        self.clear()
+        for start in range(0, length, self.max_batch):
+            self.decode(kept[start : start + self.max_batch], rows=0)
+
+    def cut(self, length: int) -> bool:
+        """Drop what follows the first `length` tokens; False, and nothing done, if impossible."""
+        self._check_owner()
+        done = bool(
+            native.llama_memory_seq_rm(self._memory, self.sequence_id, max(0, length), _OPEN_END)
+        )
+        if not done:
+            return False
+        del self._cached[length:]
+        last = native.llama_memory_seq_pos_max(self._memory, self.sequence_id)
+        if last != len(self._cached) - 1:
+            held = len(self._cached)
+            self.clear()
+            raise ModelError(f"model memory is out of step: {last + 1} tokens held, not {held}")
+        return True
+
+    def clear(self) -> None:
+        """Forget all tokens."""
+        self._check_owner()
+        native.llama_memory_seq_rm(self._memory, self.sequence_id, 0, _OPEN_END)
+        self._cached.clear()
+
+    def close(self) -> None:
+        """Free the batch; the context itself is freed by the model."""
+        if self._context is not None:
+            self._check_owner()
+            native.llama_batch_free(self._batch)
+            self._context = None
+            self._logits = np.empty((0, self.n_vocab), np.float32)
+
+    def _view_batch(self) -> tuple[Any, Any, Any]:
+        batch, size = self._batch, (self.max_batch,)
+        np.ctypeslib.as_array(batch.n_seq_id, size)[:] = 1
+        for index in range(self.max_batch):
+            batch.seq_id[index][0] = self.sequence_id
+        views = (batch.token, batch.pos, batch.logits)
+        token_view, position_view, row_view = (np.ctypeslib.as_array(v, size) for v in views)
+        return token_view, position_view, row_view
+
+    def _decode_abortable(self) -> int:
+        native.llama_set_abort_callback(self._context, self._abort_callback, None)
+        try:
+            return int(native.llama_decode(self._context, self._batch))
+        finally:
+            native.llama_set_abort_callback(self._context, _NO_CALLBACK, None)
+
+    def _ask_to_stop(self, _data: Any) -> bool:
+        try:
+            return self.should_stop is not None and self.should_stop()
+        except BaseException as error:  # C cannot carry it: `_fail` raises it
+            self._stop_error = error
+            return True
+
+    def _read_logits(self, rows: int) -> FloatArray:
+        if rows == 0:
+            return self._logits[:0]
+        pointer = native.llama_get_logits(self._context)
+        if not pointer:
+            raise ModelError("model returned no logits: it cannot be used for chat")
+        address = ctypes.addressof(pointer.contents)
+        if address != self._logits_address:
+            shape = (self.max_rows, self.n_vocab)
+            self._logits = np.ctypeslib.as_array(pointer, shape)
+            self._logits_address = address
+        return self._logits[:rows]
+
+    def _fail(self, status: int, token_ids: Sequence[int]) -> None:
+        held = native.llama_memory_seq_pos_max(self._memory, self.sequence_id) + 1
+        decoded = held - len(self._cached)
+        if 0 <= decoded <= len(token_ids):
+            self._cached.extend(token_ids[:decoded])
+        else:
+            self.clear()
+        error, self._stop_error = self._stop_error, None
+        if error is not None:
+            raise error
+        if status == _ABORTED:
+            raise DecodeAborted
+        reason = take_errors() or ("no room in the cache" if status == _NO_ROOM else "")
+        raise ModelError(f"decoding {len(token_ids)} tokens failed: code {status} {reason}".strip())
+
+    def _refusal(self, token_ids: Sequence[int], rows: int) -> ModelError:
+        self._check_owner()
+        start, count = len(self._cached), len(token_ids)
+        if not 0 < count <= self.max_batch:
+            return ModelError(f"batch has {count} tokens: it takes 1 to {self.max_batch}")
+        if start + count > self.n_ctx:
+            return ModelError(f"context is full: {start} + {count} tokens of {self.n_ctx}")
+        if not (0 <= rows <= count and rows <= self.max_rows):
+            limit = min(count, self.max_rows)
+            return ModelError(f"{rows} rows of logits asked: 0 to {limit} can be had")
+        bad = next(token_id for token_id in token_ids if not 0 <= token_id < self.n_vocab)
+        return ModelError(f"token id is out of range: {bad} of {self.n_vocab}")
+
+    def _check_owner(self) -> None:
+        if self._owner != get_ident():
+            raise ModelError("session is used from a thread that did not open it")
+        if self._context is None:
+            raise ModelError("session is closed: its model was closed")
