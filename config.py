@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from utils.errors import ConfigError
+from utils.server_address import check_server_address
 from utils.settings_reference import describe_settings
 
 ROOT = Path(__file__).resolve().parent
@@ -167,6 +168,21 @@ class Settings(BaseSettings):
     )
     sampling: SamplingParams = Field(
         default_factory=SamplingParams, description="Defaults of sampling."
+    )
+    ollama_url: Annotated[str, AfterValidator(check_server_address)] = Field(
+        "http://127.0.0.1:11434",
+        min_length=1,
+        max_length=512,
+        description="Where Ollama listens: http or https, host, port, and a path if need be.",
+    )
+    ollama_model: str = Field(
+        "", max_length=512, description="Ollama model that answers when the engine cannot."
+    )
+    ollama_store: Path | None = Field(
+        None, description="Ollama's folder of models; empty: where Ollama keeps it by default."
+    )
+    ollama_idle_timeout_s: float = Field(
+        60, ge=1, le=3600, description="Longest silence of Ollama while it loads or writes."
     )
 
     @field_validator("model_folders", mode="before")

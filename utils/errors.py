@@ -12,10 +12,14 @@ SpecChatError
 │   ├── TemplateError       the chat template fails or takes too much
 │   ├── TargetError         the target failed while decoding
 │   └── DraftError          the draft failed or does not suit the target
-└── EngineError             the engine worker failed
-    ├── EngineCrashedError  the worker process died
-    ├── EngineStalledError  the worker made no progress for too long
-    └── ProtocolError       a message could not be understood
+├── EngineError             the engine worker failed
+│   ├── EngineCrashedError  the worker process died
+│   ├── EngineStalledError  the worker made no progress for too long
+│   └── ProtocolError       a message could not be understood
+└── BackendError            nothing could answer
+    ├── OllamaUnavailableError  Ollama is not there, fell silent, or hung up
+    ├── OllamaAnswerError       Ollama says that something is wrong
+    └── OllamaProtocolError     what Ollama sent is no sound answer
 """
 
 from __future__ import annotations
@@ -117,6 +121,34 @@ class ProtocolError(EngineError):
     """A message between app and worker could not be understood."""
 
     code = "protocol"
+
+
+class BackendError(SpecChatError):
+    """Nothing could answer, or not to the end."""
+
+    code = "backend"
+
+
+class OllamaUnavailableError(BackendError):
+    """Ollama cannot be reached, fell silent, or ended the connection."""
+
+    code = "ollama_unavailable"
+
+
+class OllamaAnswerError(BackendError):
+    """Ollama says that something is wrong; `status` is None for an error amid an answer."""
+
+    code = "ollama_answer"
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class OllamaProtocolError(BackendError):
+    """What Ollama sent is too long, cut off, or no sound answer."""
+
+    code = "ollama_protocol"
 
 
 def _subclasses(cls: type[SpecChatError]) -> list[type[SpecChatError]]:
