@@ -110,7 +110,7 @@ class OllamaClient:
             async for line in checked:
                 status = line.status or status
                 if line.digest:
-                    files[line.digest] = (line.completed or 0, line.total or 0)
+                    files[line.digest] = (_count(line.completed), _count(line.total))
                 yield PullProgress(
                     status=status,
                     done_bytes=sum(done for done, _ in files.values()),

@@ -1,0 +1,171 @@
+"""Every way in which the server can fail, at every kind of request, is one of three errors."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from config import Settings
+from tests.backends.record_ollama import MESSAGES
+from tests.ollama_server import FAULTS, OllamaServer
+from utils.backends import bounded_transport, ollama
+from utils.backends.ollama import OllamaClient
+from utils.errors import (
+    BackendError,
+    OllamaAnswerError,
+    OllamaProtocolError,
+    OllamaUnavailableError,
+)
+
+IDLE_S = 0.25
+EXPECTED = {
+    "no answer": OllamaUnavailableError,
+    "not http": OllamaUnavailableError,
+    "status 404": OllamaAnswerError,
+    "status 500": OllamaAnswerError,
+    "status 503": OllamaAnswerError,
+    "redirect": OllamaAnswerError,
+    "error line": OllamaAnswerError,
+    "cut off": OllamaUnavailableError,
+    "bad json": OllamaProtocolError,
+    "blank line": OllamaProtocolError,
+    "list line": OllamaProtocolError,
+    "null line": OllamaProtocolError,
+    "wrong types": OllamaProtocolError,
+    "wrong numbers": OllamaProtocolError,
+    "deep json": OllamaProtocolError,
+    "no end": OllamaProtocolError,
+    "silent": OllamaUnavailableError,
+    "silent midway": OllamaUnavailableError,
+    "dripping": OllamaUnavailableError,
+    "slow": None,
+    "packed": OllamaProtocolError,
+    "too long": OllamaProtocolError,
+    "disk full": OllamaAnswerError,
+    "digest mismatch": OllamaAnswerError,
+}
+STATUS = {"status 404": 404, "status 500": 500, "status 503": 503, "redirect": 307}
+# A list is one object, not a stream: it has no line for an error, no end to miss, no counts.
+OTHERWISE = {
+    ("error line", "tags"): OllamaProtocolError,
+    ("disk full", "tags"): OllamaProtocolError,
+    ("digest mismatch", "tags"): OllamaProtocolError,
+    ("slow", "tags"): None,
+}
+ROUTES = ("chat", "generate", "pull", "tags")
+
+
+async def ask(client, route):
+    if route == "tags":
+        return await client.list()
+    answers = {
+        "chat": lambda: client.chat("demo", MESSAGES, {}),
+        "generate": lambda: client.generate("demo", "Long ago,", {}),
+        "pull": lambda: client.pull("demo"),
+    }
+    return [part async for part in answers[route]()]
+
+
+@pytest.fixture
+async def hasty(server, monkeypatch):
+    monkeypatch.setattr(ollama, "PULL_IDLE_TIMEOUT_S", IDLE_S)
+    settings = Settings(ollama_url=server.url).model_copy(update={"ollama_idle_timeout_s": IDLE_S})
+    client = OllamaClient(settings)
+    yield client
+    await client.close()
+
+
+def test_every_fault_of_the_server_is_expected_to_be_something():
+    assert set(EXPECTED) == set(FAULTS)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_failure_is_the_right_error_and_says_what_to_do(server, hasty, fault, route):
+    server.faults[route] = fault
+    expected = OTHERWISE.get((fault, route), EXPECTED[fault])
+    if expected is None:
+        assert await ask(hasty, route)
+        return
+    with pytest.raises(BackendError) as caught:
+        await ask(hasty, route)
+    assert type(caught.value) is expected, caught.value
+    if expected is OllamaAnswerError:
+        assert caught.value.status == STATUS.get(fault)
+    text = str(caught.value)
+    assert "Ollama" in text
+    assert len(text) < 500
+    assert "\n" not in text
+    server.faults.clear()
+    assert await ask(hasty, route), "it must work again"
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_server_that_is_down_is_unavailable_until_it_is_up_again(server, hasty, route):
+    await server.stop()
+    with pytest.raises(OllamaUnavailableError, match=r"not running at http://127.*start it"):
+        await ask(hasty, route)
+    await server.start()
+    assert await ask(hasty, route)
+
+
+@pytest.mark.parametrize("route", ("chat", "generate", "pull"))
+async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, hasty, route):
+    server.faults[route] = "silent midway"
+    answer = asyncio.ensure_future(ask(hasty, route))
+    async with asyncio.timeout(5):
+        while not server.asked:
+            await asyncio.sleep(0)
+    await server.stop()
+    with pytest.raises(OllamaUnavailableError):
+        await answer
+
+
+@pytest.mark.parametrize(
+    ("fault", "advice"),
+    [
+        ("disk full", "make room"),
+        ("digest mismatch", "pull the model again"),
+        ("status 503", "ask again later"),
+        ("status 404", "pull the model first"),
+        ("redirect", "SPECCHAT_OLLAMA_URL"),
+    ],
+)
+async def test_advice_fits_the_failure(server, hasty, fault, advice):
+    server.faults["pull"] = fault
+    with pytest.raises(OllamaAnswerError, match=advice):
+        await ask(hasty, "pull")
+
+
+async def test_an_answer_without_end_is_stopped(server, hasty, monkeypatch):
+    monkeypatch.setattr(ollama, "MAX_ANSWER_CHARS", 10)
+    with pytest.raises(OllamaProtocolError, match="does not end"):
+        await ask(hasty, "chat")
+
+
+async def test_a_line_may_be_as_long_as_the_limit_and_no_longer(server, hasty, monkeypatch):
+    line = '{"message":{"role":"assistant","content":"%s"},"done":true}'
+    room = 500 - len(line % "")
+    monkeypatch.setattr(bounded_transport, "MAX_LINE_BYTES", 500)
+    server.lines["chat"] = [line % ("x" * room)]
+    assert len((await ask(hasty, "chat"))[0].text) == room
+    server.lines["chat"] = [line % ("x" * (room + 1))]
+    with pytest.raises(OllamaProtocolError, match="more than 500 bytes"):
+        await ask(hasty, "chat")
+
+
+async def test_a_server_that_does_not_show_prompts_is_too_old(server, hasty):
+    server.lines["render"] = ['{"message":{"role":"assistant","content":"Hello"},"done":true}']
+    with pytest.raises(OllamaProtocolError, match="update it"):
+        await hasty.render("demo", MESSAGES)
+
+
+async def test_a_refusal_in_many_words_is_cut_to_one_line(server, hasty):
+    async with OllamaServer() as other:
+        other.models.clear()
+        client = OllamaClient(Settings(ollama_url=other.url))
+        with pytest.raises(OllamaAnswerError) as caught:
+            await client.show("x" * 2000)
+        assert len(str(caught.value)) < 500
+        await client.close()

@@ -1,0 +1,212 @@
+"""Ollama's models as files: a name becomes its GGUF blob, which is read where it lies.
+
+Blobs are named by their SHA-256. One function makes paths of digests, and none leads out of a
+store, whatever a server or a manifest says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from config import Settings
+from utils.backends.modelfile import Modelfile, parse_modelfile
+from utils.errors import ModelFileError, UnknownModelError
+from utils.llama.probe import ProbeVerdict, probe_model
+
+DEFAULT_HOST = "registry.ollama.ai"
+DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})", re.ASCII)
+MAX_MANIFEST_BYTES = 2**20
+MAX_TEXT_BYTES = 2**20
+_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}", re.ASCII)
+_LAYER = "application/vnd.ollama.image."
+_SERVICE_STORES = (
+    Path("/usr/share/ollama/.ollama/models"),
+    Path("/var/lib/ollama/.ollama/models"),
+    Path("/var/lib/ollama"),
+    Path("/var/snap/ollama/common/models"),
+    Path("/root/.ollama/models"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model of Ollama on this machine: its weights, drafts that came along, its recipe."""
+
+    name: str
+    digest: str
+    path: Path
+    drafts: tuple[Path, ...]
+    modelfile: Modelfile
+
+
+class ModelStore:
+    """The folders in which Ollama may keep models on this machine."""
+
+    def __init__(self, settings: Settings, *, environment: Mapping[str, str] = os.environ) -> None:
+        self._settings = settings
+        self.folders = tuple(_folders(settings, environment))
+
+    def find(self, name: str, modelfile: str | None = None) -> StoredModel:
+        """Return the files of a model.
+
+        `modelfile` is what Ollama shows of it; without one, the manifests on disk are read. Raises
+        `UnknownModelError` where neither knows the model, `ModelFileError` where its file is not
+        on this machine, may not be read, or is no GGUF.
+        """
+        recipe = self._read_manifest(name) if modelfile is None else parse_modelfile(modelfile)
+        if not recipe.sources or (digest := _digest_of(recipe.sources[0])) is None:
+            raise ModelFileError(f"model has no GGUF file: {name!r} is of another kind")
+        return StoredModel(
+            name=name,
+            digest=digest,
+            path=self._locate(recipe.sources[0], name),
+            drafts=tuple(self._locate(source, name) for source in recipe.drafts),
+            modelfile=recipe,
+        )
+
+    def try_out(self, model: StoredModel) -> ProbeVerdict:
+        """Load the model once in a child process; the verdict is kept by its digest."""
+        kept = f"{model.digest}-{version('llama-cpp-python')}"
+        folder = self._settings.cache_folder / "blobs" / kept
+        for entry in folder.glob("*.json"):
+            with suppress(OSError, ValueError, TypeError):
+                return ProbeVerdict(**json.loads(entry.read_text(encoding="utf-8")))
+        return probe_model(model.path, cache_folder=folder)
+
+    def _locate(self, source: str, name: str) -> Path:
+        folders = list(self.folders)
+        if (named := Path(source)).is_absolute() and named.parent.name == "blobs":
+            folders.insert(0, named.parent.parent)
+        for folder in folders:
+            try:
+                if (path := blob_path(folder, named.name)) is not None:
+                    return path
+            except PermissionError as error:
+                raise ModelFileError(_forbidden(folder, name)) from error
+        raise ModelFileError(
+            f"model file is not on this machine: Ollama at {self._settings.ollama_url} has "
+            f"{name!r}, but none of its folders here; if it is mounted here, set "
+            "SPECCHAT_OLLAMA_STORE to the folder with manifests and blobs"
+        )
+
+    def _read_manifest(self, name: str) -> Modelfile:
+        place = manifest_place(name)
+        for folder in self.folders:
+            try:
+                text = _read(folder / "manifests" / place, MAX_MANIFEST_BYTES)
+            except PermissionError as error:
+                raise ModelFileError(_forbidden(folder, name)) from error
+            except OSError:
+                continue
+            return _recipe(folder, text, name)
+        raise UnknownModelError(f"Ollama has no model {name!r} on this machine: pull it first")
+
+
+def blob_path(folder: Path, digest: str) -> Path | None:
+    """Return the blob of that digest in a store, or None where it is not there.
+
+    Raises `ValueError` for what is no digest, and `PermissionError`. The file never lies outside
+    the store, not even through a link.
+    """
+    if (found := DIGEST.fullmatch(digest)) is None:
+        raise ValueError(f"not a digest: {digest[:100]!r}")
+    store = folder.resolve()
+    path = (store / "blobs" / f"sha256-{found[1]}").resolve()
+    if not path.is_relative_to(store):
+        return None
+    if not path.is_file():
+        return None
+    with path.open("rb"):
+        return path
+
+
+def manifest_place(name: str) -> Path:
+    """Return where a store keeps the manifest of a model; raises `UnknownModelError`."""
+    *place, last = name.split("/")
+    if not place:
+        place = ["library"]
+    host, *namespace = place if len(place) > 1 else [DEFAULT_HOST, *place]
+    model, _, tag = last.partition(":")
+    parts = (*namespace, model, tag or "latest")
+    if len(parts) != 3 or not _HOST.fullmatch(host) or not all(map(_PART.fullmatch, parts)):
+        raise UnknownModelError(f"not a name of a model: {name[:200]!r}")
+    return Path(host, *parts)
+
+
+def _folders(settings: Settings, environment: Mapping[str, str]) -> Iterator[Path]:
+    if settings.ollama_store is not None:
+        yield settings.ollama_store.expanduser()
+    if named := environment.get("OLLAMA_MODELS", "").strip():
+        yield Path(named).expanduser()
+    yield Path.home() / ".ollama" / "models"
+    yield from _SERVICE_STORES
+
+
+def _digest_of(source: str) -> str | None:
+    found = DIGEST.fullmatch(Path(source).name)
+    return found[1] if found else None
+
+
+def _recipe(folder: Path, text: str, name: str) -> Modelfile:
+    kinds: dict[str, list[str]] = {}
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        for layer in json.loads(text)["layers"]:
+            kind, digest = str(layer["mediaType"]), str(layer["digest"])
+            if kind.startswith(_LAYER) and DIGEST.fullmatch(digest):
+                kinds.setdefault(kind.removeprefix(_LAYER), []).append(digest)
+    if not kinds:
+        raise ModelFileError(f"manifest of a model is damaged: {name!r}; pull it again")
+    blobs = {
+        kind: [str(folder.absolute() / "blobs" / digest.replace(":", "-")) for digest in digests]
+        for kind, digests in kinds.items()
+    }
+    return Modelfile(
+        sources=tuple(blobs.get("model", ())),
+        drafts=tuple(blobs.get("draft", ())),
+        adapters=tuple(blobs.get("adapter", ())),
+        template=_text(folder, kinds.get("template")),
+        system=_text(folder, kinds.get("system")),
+        parameters=_parameters(_text(folder, kinds.get("params"))),
+    )
+
+
+def _parameters(text: str) -> dict[str, list[Any]]:
+    with suppress(ValueError, RecursionError):
+        if isinstance(found := json.loads(text or "{}"), dict):
+            return {
+                name: value if isinstance(value, list) else [value] for name, value in found.items()
+            }
+    return {}
+
+
+def _text(folder: Path, digests: list[str] | None) -> str:
+    if digests and (path := blob_path(folder, digests[-1])) is not None:
+        with suppress(OSError, UnicodeDecodeError):
+            return _read(path, MAX_TEXT_BYTES)
+    return ""
+
+
+def _read(path: Path, limit: int) -> str:
+    if not path.is_file():
+        raise OSError("not a file")
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(f"file is too long: more than {limit} bytes")
+    return data.decode("utf-8")
+
+
+def _forbidden(folder: Path, name: str) -> str:
+    return (
+        f"model file may not be read: {name!r} lies in {str(folder)!r}, which belongs to another "
+        "user; allow reading it, or join the group of Ollama's service"
+    )
