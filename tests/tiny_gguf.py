@@ -33,9 +33,10 @@ class TinyModel:
     """Shape, weights and vocabulary of one file.
 
     `logit_spread` is the standard deviation of the logits. `noise` adds that share of their own
-    size to the output weights, drawn from `noise_seed`: a draft that often agrees with the model of the
-    same `seed` without noise. Control tokens get logit 0, so that greedy text never ends, unless
-    `can_end`. `metadata` overrides or adds keys; a value of None removes the key.
+    size to the output weights, drawn from `noise_seed`: a draft that often agrees with the model
+    of the same `seed` without noise. Control tokens get logit 0, so that greedy text never ends,
+    unless `can_end`. `sentencepiece` asks for another kind of vocabulary: `<s>`, `</s>`, bytes,
+    letters, and a space in front of every text. `metadata` overrides or adds keys; None removes.
     """
 
     vocabulary_size: int = 512
@@ -55,6 +56,7 @@ class TinyModel:
     name: str = "tiny"
     chat_template: str | None = CHAT_TEMPLATE
     add_bos: bool = False
+    sentencepiece: bool = False
     tokens: tuple[str, ...] | None = None
     control_texts: tuple[str, ...] = CONTROLS
     metadata: dict[str, Any] = field(default_factory=dict)
@@ -78,10 +80,7 @@ def write_tiny_gguf(path: Path, **changes: Any) -> Path:
         kind = GGMLQuantizationType["F32" if weight.ndim == 1 else model.quantization]
         data = weight.astype("f8") if model.quantization == "F64" else gguf.quantize(weight, kind)
         writer.add_tensor(name, data, raw_dtype=None if model.quantization == "F64" else kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    _write(writer)
     return path
 
 
@@ -96,11 +95,56 @@ def write_tiny_pair(
     return target, draft
 
 
+def write_tiny_mamba(path: Path, *, width: int = 32, context: int = 256) -> Path:
+    """Write a recurrent model: its memory cannot be cut."""
+    model = TinyModel(context=context, quantization="F32", name="tiny-mamba")
+    inner, state, rank, kernel = 2 * width, 8, 4, 4
+    writer = gguf.GGUFWriter(path, "mamba")
+    writer.add_name(model.name)
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_ssm_conv_kernel(kernel)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(state)
+    writer.add_ssm_time_step_rank(rank)
+    _add_vocabulary(writer, model)
+    random = np.random.default_rng(0)
+    for name, shape in {
+        "token_embd.weight": (model.vocabulary_size, width),
+        "output_norm.weight": (width,),
+        "blk.0.attn_norm.weight": (width,),
+        "blk.0.ssm_in.weight": (2 * inner, width),
+        "blk.0.ssm_conv1d.weight": (inner, kernel),
+        "blk.0.ssm_conv1d.bias": (inner,),
+        "blk.0.ssm_x.weight": (rank + 2 * state, inner),
+        "blk.0.ssm_dt.weight": (inner, rank),
+        "blk.0.ssm_dt.bias": (inner,),
+        "blk.0.ssm_a": (inner, state),
+        "blk.0.ssm_d": (inner,),
+        "blk.0.ssm_out.weight": (width, inner),
+    }.items():
+        weight = random.normal(0, 0.3, shape)
+        writer.add_tensor(name, (-abs(weight) if name.endswith("_a") else weight).astype("f4"))
+    _write(writer)
+    return path
+
+
 def byte_characters() -> list[str]:
     """Return the character that stands for each byte in a byte-level vocabulary."""
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = iter(range(256, 512))
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
+
+
+def _write(writer: gguf.GGUFWriter) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
 
 
 def _byte_level(model: TinyModel) -> tuple[list[str], list[str]]:
@@ -130,7 +174,29 @@ def _add_shape(writer: gguf.GGUFWriter, model: TinyModel) -> None:
     writer.add_layer_norm_rms_eps(1e-5)
 
 
+def _add_sentencepiece(writer: gguf.GGUFWriter, model: TinyModel) -> None:
+    letters = ["\u2581", *map(chr, range(33, 127))]
+    words = [f"\u2581{first}{second}" for first in letters[1:] for second in letters[1:]]
+    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *letters]
+    normal = model.vocabulary_size - 259
+    tokens += words[: model.vocabulary_size - len(tokens)]
+    types = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([-float(number) for number in range(len(tokens))])
+    writer.add_token_types([*types, *[TokenType.BYTE] * 256, *[TokenType.NORMAL] * normal])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(model.add_bos)
+    if model.chat_template is not None:
+        writer.add_chat_template(model.chat_template)
+
+
 def _add_vocabulary(writer: gguf.GGUFWriter, model: TinyModel) -> None:
+    if model.sentencepiece:
+        _add_sentencepiece(writer, model)
+        return
     tokens, merges = _byte_level(model)
     controls = len(model.control_texts)
     normal = [TokenType.NORMAL] * (len(tokens) - controls)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from config import ModelOptions, SamplingParams, SpeculativeConfig
 from utils.errors import ProtocolError
@@ -22,9 +23,9 @@ T = TypeVar("T")
 
 
 class Message(BaseModel):
-    """Base of all messages: immutable, and nothing unknown in it."""
+    """Base of all messages: immutable, nothing unknown and no NaN or infinity in it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ChatMessage(Message):
@@ -35,11 +36,15 @@ class ChatMessage(Message):
 
 
 class DraftChoice(Message):
-    """What drafts: nothing, lookup in the text so far, or the GGUF at `path`; `name` is shown."""
+    """What drafts: nothing, lookup in the text so far, or the GGUF at `path`; `name` is shown.
+
+    Without a path, `problem` says why the model cannot be used.
+    """
 
     kind: Literal["none", "lookup", "model"]
     name: str = ""
     path: str | None = None
+    problem: str = ""
 
 
 class Load(Message):
@@ -157,8 +162,11 @@ FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(
 
 
 def encode(message: Message) -> bytes:
-    """Return the message as one line."""
-    return message.model_dump_json().encode() + b"\n"
+    """Return the message as one line, or raise `ProtocolError` where its text is no Unicode."""
+    try:
+        return message.model_dump_json().encode() + b"\n"
+    except PydanticSerializationError as error:
+        raise ProtocolError(f"message cannot be sent: {error}") from error
 
 
 def decode_request(line: bytes) -> ToWorker:

@@ -26,10 +26,10 @@ from jinja2.visitor import NodeTransformer
 LARGEST_ARGUMENT = 10_000
 WRITTEN_TIMES = 8
 _LARGEST_NUMBER_BITS = 4096
-_FILTERS = frozenset(
+_FILTERS = (
     "abs attr capitalize count d default dictsort e escape first float format groupby indent int"
     " items join last length list lower map max min reject rejectattr replace reverse safe select"
-    " selectattr sort string title tojson trim truncate unique upper wordcount".split()
+    " selectattr sort string title tojson trim truncate unique upper wordcount"
 )
 _GLOBALS = ("range", "dict", "namespace")
 _WIDE_FORMAT = re.compile(r"%[^a-zA-Z%]*(\d{4}|\*)")
@@ -60,7 +60,7 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
             extensions=["jinja2.ext.loopcontrols", GenerationTag],
         )
         known = {**self.filters, "tojson": _to_json}
-        self.filters = {name: self._guarded(known[name]) for name in _FILTERS}
+        self.filters = {name: self._guarded(known[name]) for name in _FILTERS.split()}
         self.globals = {name: self.globals[name] for name in _GLOBALS}
         self.globals |= {"raise_exception": _raise, "strftime_now": _strftime_now}
         self._deadline, self._limit, self._writable = 0.0, 0, 0
@@ -163,9 +163,10 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
 
         @wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            given = [*args[1 if takes_context else 0 :], *kwargs.values()]
-            self._check_filter(function.__name__, given)
-            result = function(*args, **kwargs)
+            context, given = args[:takes_context], args[takes_context:]
+            given = tuple(list(v) if isinstance(v, Iterator) else v for v in given)
+            self._check_filter(function.__name__, [*given, *kwargs.values()])
+            result = function(*context, *given, **kwargs)
             if isinstance(result, str | list):
                 self.weigh(result)
             return result
@@ -173,11 +174,16 @@ class ChatEnvironment(ImmutableSandboxedEnvironment):
         return guarded
 
     def _check_filter(self, name: str, given: list[Any]) -> None:
-        self.weigh(*(value for value in given if not isinstance(value, Iterator)))
+        self.weigh(*given)
         if any(isinstance(n, int) and abs(n) > LARGEST_ARGUMENT for n in given[1:]):
             raise SecurityError(f"it uses the filter {name} with a huge number")
+        texts = [str(value) for value in given[1:] if not isinstance(value, int)]
         if name == "do_replace":
-            self._check_text_method(str(given[0]), "replace", tuple(map(str, given[1:3])))
+            # Given by name, the two may come in any order.
+            self._check_text_method(str(given[0]), "replace", tuple(texts))
+            self._check_text_method(str(given[0]), "replace", tuple(reversed(texts)))
+        elif name == "do_join" and hasattr(given[0], "__len__"):
+            self._check_length(len(given[0]) * max(map(len, texts), default=0))
         elif name == "do_format":
             self._check_format(str(given[0]), given[1:])
         elif name == "do_indent" and given[1:] and not isinstance(given[1], bool):

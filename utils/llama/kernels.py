@@ -33,9 +33,9 @@ _METADATA: tuple[tuple[str, int, str | int | float], ...] = (
     ("llama.attention.layer_norm_rms_epsilon", _F32, 1e-5),
 )
 _VECTORS = ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm")
-_MATRICES = tuple(
+_MATRICES = (
     "token_embd output blk.0.attn_q blk.0.attn_k blk.0.attn_v blk.0.attn_output"
-    " blk.0.ffn_gate blk.0.ffn_up blk.0.ffn_down".split()
+    " blk.0.ffn_gate blk.0.ffn_up blk.0.ffn_down"
 )
 
 
@@ -52,7 +52,7 @@ def can_repack() -> bool:
 
 def zero_model() -> bytes:
     """Return a GGUF file of one layer whose weights, in Q4_0, are all zero."""
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(_VECTORS) + len(_MATRICES), len(_METADATA))
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(_VECTORS) + len(_MATRICES.split()), len(_METADATA))
     for key, kind, value in _METADATA:
         head += _text(key) + struct.pack("<I", kind)
         head += _text(value) if isinstance(value, str) else _number(kind, value)
@@ -60,7 +60,7 @@ def zero_model() -> bytes:
     for name in _VECTORS:
         head += _text(f"{name}.weight") + struct.pack("<IQIQ", 1, _WIDTH, 0, offset)
         offset += 4 * _WIDTH
-    for name in _MATRICES:
+    for name in _MATRICES.split():
         head += _text(f"{name}.weight") + struct.pack("<IQQIQ", 2, _WIDTH, _WIDTH, 2, offset)
         offset += _WIDTH * _WIDTH // _Q4_0_BLOCK * _Q4_0_BLOCK_BYTES
     return head.ljust((len(head) + 31) // 32 * 32, b"\0") + bytes(offset)

@@ -14,7 +14,7 @@ from typing import Any
 from llama_cpp import llama_cpp as native
 
 __all__ = ["has_gpu", "library_version", "native", "system_info", "take_errors"]
-_INFO, _ERROR, _CONTINUES = 1, 3, 5
+_INFO, _ERROR, _CONTINUES = 2, 4, 5
 _errors: deque[str] = deque(maxlen=8)
 _continued = [_INFO]
 

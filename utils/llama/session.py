@@ -128,8 +128,9 @@ class LlamaSession:
     def clear(self) -> None:
         """Forget all tokens."""
         self._check_owner()
-        native.llama_memory_seq_rm(self._memory, self.sequence_id, 0, _OPEN_END)
         self._cached.clear()
+        if not native.llama_memory_seq_rm(self._memory, self.sequence_id, 0, _OPEN_END):
+            raise ModelError("model memory cannot be emptied: close the model and load it again")
 
     def close(self) -> None:
         """Free the batch; the context itself is freed by the model."""

@@ -1,0 +1,1 @@
+"""The embedded model pair of SpecChat and the code that builds it."""

@@ -1,0 +1,1 @@
+"""Everything that built the embedded model pair; the app never imports it."""

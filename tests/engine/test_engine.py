@@ -1,0 +1,217 @@
+"""The engine by itself, on this thread: targets, drafts, memory and failures."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config import ModelOptions
+from tests.engine.conftest import PLAIN, Heard, drafted, greedy, user
+from tests.tiny_gguf import write_tiny_gguf
+from utils.engine import draft_shelf, engine, memory
+from utils.engine.engine import Engine
+from utils.engine.protocol import DraftChoice, Generate, Load, Loaded
+from utils.errors import (
+    DraftError,
+    ModelError,
+    ModelFileError,
+    ModelLoadError,
+    RequestError,
+    TargetError,
+)
+from utils.events import Prefilled, Tokens
+from utils.llama.gguf_header import read_header
+from utils.llama.session import LlamaSession
+
+OPTIONS = ModelOptions(context_tokens=1024, threads=1, batch_threads=1, batch_tokens=64)
+
+
+async def load(into: Engine, path: Path, should_stop=lambda: False) -> Loaded:
+    request = Load(id="l", path=str(path), options=OPTIONS)
+    return await into.load(request, report=lambda *_: None, should_stop=should_stop)
+
+
+async def answer(
+    by: Engine, text: str, choice: DraftChoice | None = None, speculative=None, **options
+) -> Heard:
+    request = Generate(
+        id="g",
+        messages=tuple(user(text)),
+        sampling=greedy(options.pop("max_tokens", 24)),
+        speculative=speculative or (drafted("any") if choice else PLAIN),
+        draft=choice or DraftChoice(kind="none"),
+    )
+    stop = options.pop("should_stop", lambda: False)
+    return Heard([event async for event in by.generate(request, stop)])
+
+
+def model(path: Path) -> DraftChoice:
+    return DraftChoice(kind="model", name=path.stem, path=str(path))
+
+
+@pytest.fixture
+async def loaded(folder: Path) -> AsyncIterator[Engine]:
+    own = Engine()
+    await load(own, folder / "target.gguf")
+    yield own
+    own.close()
+
+
+async def test_loading_measures_the_plain_speed_and_leaves_no_text_behind(folder: Path):
+    own = Engine()
+    result = await load(own, folder / "target.gguf")
+    assert result.baseline.origin == "calibration"
+    assert 3 <= result.baseline.samples <= 32
+    assert own.stats("s").cached_tokens == 0
+    own.close()
+    assert own.stats("s").target is None
+
+
+async def test_a_refused_target_leaves_the_old_one(loaded: Engine, folder: Path):
+    for name, error in (("garbage", ModelFileError), ("sick", TargetError)):
+        with pytest.raises(error):
+            await load(loaded, folder / f"{name}.gguf")
+    assert (await answer(loaded, "hello")).finished.reason == "length"
+
+
+async def test_where_two_targets_do_not_fit_the_old_one_is_closed_first(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(engine, "fits", lambda *_: None)
+    with pytest.raises(TargetError):
+        await load(loaded, folder / "sick.gguf")
+    assert loaded.stats("s").target is None
+    with pytest.raises(ModelError, match="no target is loaded"):
+        await answer(loaded, "hello")
+
+
+async def test_a_model_larger_than_memory_is_refused_before_it_is_read(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    with pytest.raises(ModelLoadError, match="does not fit in memory"):
+        await load(loaded, folder / "draft.gguf")
+    own = Engine()
+    monkeypatch.undo()
+    await load(own, folder / "target.gguf")
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    heard = await answer(own, "hello", model(folder / "draft.gguf"))
+    assert heard.mode.mode == "standard"
+    assert "does not fit in memory" in heard.mode.reason
+    own.close()
+
+
+async def test_loading_stops_when_told_to(loaded: Engine, folder: Path):
+    with pytest.raises(ModelLoadError):
+        await load(loaded, folder / "draft.gguf", should_stop=lambda: True)
+
+
+async def test_the_newest_two_drafts_stay_open(loaded: Engine, folder: Path, tmp_path: Path):
+    drafts = [write_tiny_gguf(tmp_path / f"d{n}.gguf", noise=0.1 * n) for n in range(3)]
+    texts = {(await answer(loaded, "hello", model(drafts[n]))).text for n in (0, 1, 0, 2, 1, 0, 1)}
+    assert len(texts) == 1
+    shelf = loaded._target.drafts
+    assert [path.name for path in shelf._models] == ["d0.gguf", "d1.gguf"]
+    assert len(shelf._models) == draft_shelf.OPEN_DRAFTS
+    assert loaded.stats("s").draft.path == str(drafts[1])
+
+
+async def test_a_draft_of_another_vocabulary_is_refused_by_its_header(loaded: Engine, folder: Path):
+    heard = await answer(loaded, "hello", model(folder / "stranger.gguf"))
+    assert heard.mode.mode == "standard"
+    assert "vocabularies differ" in heard.mode.reason
+    assert loaded.stats("s").draft is None
+
+
+async def test_without_fallback_a_draft_that_cannot_be_used_fails_the_answer(
+    loaded: Engine, folder: Path
+):
+    for choice in (
+        model(folder / "nowhere.gguf"),
+        DraftChoice(kind="model", name="x", problem="no model is called 'x'"),
+    ):
+        with pytest.raises(DraftError):
+            await answer(loaded, "hello", choice, drafted("x", fallback_enabled=False))
+        assert (await answer(loaded, "hello", choice)).mode.mode == "standard"
+
+
+@pytest.mark.parametrize("role", ["target", "draft"])
+async def test_a_model_that_cannot_take_tokens_back_is_not_drafted_with(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, role: str
+):
+    cut = LlamaSession.cut
+    if role == "target":
+        loaded._target.model.can_rollback = False
+    else:
+        monkeypatch.setattr(
+            LlamaSession,
+            "cut",
+            lambda self, length: length == 0 and cut(self, length),
+        )
+    heard = await answer(loaded, "hello", model(folder / "draft.gguf"))
+    assert heard.mode.mode == "standard"
+    assert "take tokens back" in heard.mode.reason
+
+
+async def test_a_failing_target_fails_the_answer_and_the_next_one_is_right(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = await answer(loaded, "hello", model(folder / "draft.gguf"))
+    decode = LlamaSession.decode
+    target = loaded._target.model.session
+    calls = []
+
+    def fail_once(self, token_ids, *, rows):
+        if self is target and rows and not calls.append(None) and len(calls) == 3:
+            self.cut(1)
+            raise ModelError("out of order")
+        return decode(self, token_ids, rows=rows)
+
+    monkeypatch.setattr(LlamaSession, "decode", fail_once)
+    with pytest.raises(TargetError, match="out of order"):
+        await answer(loaded, "hello", model(folder / "draft.gguf"))
+    assert loaded.stats("s").cached_tokens == 0
+    after = await answer(loaded, "hello", model(folder / "draft.gguf"))
+    assert after.text == before.text
+    assert after.started.reused_tokens == 0
+
+
+async def test_nothing_to_answer_is_refused(loaded: Engine):
+    with pytest.raises(RequestError, match="last message is empty"):
+        await answer(loaded, "  ")
+
+
+async def test_stopping_in_a_prompt_keeps_what_was_read(loaded: Engine):
+    text = "".join(chr(97 + n * n % 26) for n in range(600))
+    asked = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) > 200
+
+    heard = await answer(loaded, text, should_stop=should_stop)
+    assert heard.finished.reason == "cancelled"
+    assert not heard.all(Tokens)
+    held = loaded.stats("s").cached_tokens
+    assert held > 0
+    again = await answer(loaded, text)
+    assert again.started.reused_tokens == held
+    assert again.all(Prefilled)[-1].done == again.started.prompt_tokens - 1
+
+
+def test_memory_is_told_where_the_system_tells_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    assert memory.resident_bytes() > 2**20
+    header = read_header(folder / "target.gguf")
+    assert memory.fits(header, OPTIONS)
+    monkeypatch.setattr(memory, "available_bytes", lambda: None)
+    assert memory.fits(header, OPTIONS) is None
+    memory.require_memory(replace(header, size_bytes=2**60), OPTIONS)
+
+
+def test_memory_is_guessed_where_the_system_does_not_tell(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    assert memory.resident_bytes() > 2**20
+    assert memory.available_bytes() is None

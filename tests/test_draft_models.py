@@ -1,0 +1,222 @@
+"""Which models are there, and which can draft for which."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from config import ROOT, Settings
+from tests.tiny_gguf import CONTROLS, write_tiny_gguf, write_tiny_mamba, write_tiny_pair
+from utils.draft_models import (
+    check_pair,
+    draft_options,
+    find_embedded_draft,
+    find_models,
+    resolve_draft,
+    resolve_target,
+)
+from utils.errors import ModelFileError, UnknownModelError
+from utils.llama.gguf_header import read_header
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    write_tiny_gguf(folder / "big.gguf", layers=3)
+    write_tiny_gguf(folder / "small.gguf", layers=1)
+    return folder
+
+
+def settings(*folders: Path) -> Settings:
+    return Settings(model_folders=folders)
+
+
+@pytest.fixture(scope="module")
+def header(tmp_path_factory):
+    return read_header(write_tiny_gguf(tmp_path_factory.mktemp("pair") / "target.gguf"))
+
+
+def changed(header, **changes):
+    return replace(header, vocabulary=replace(header.vocabulary, **changes))
+
+
+def test_the_embedded_pair_is_always_there():
+    (target,) = find_models([])
+    assert (target.name, target.path.name) == ("embedded", "demo-target.gguf")
+    assert target.header
+    draft = find_embedded_draft()
+    assert (draft.name, draft.path.name) == ("embedded", "demo-draft.gguf")
+    assert draft.header
+    assert check_pair(target.header, draft.header).compatible
+
+
+def test_models_of_a_folder_are_listed_by_name(folder):
+    models = find_models([folder])
+    assert [model.name for model in models] == ["embedded", "big", "small"]
+    assert all(model.header for model in models)
+
+
+def test_models_of_one_name_are_told_apart(folder, tmp_path):
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    for name in ("big", "embedded", "lookup"):
+        write_tiny_gguf(twin / f"{name}.gguf")
+    names = [model.name for model in find_models([folder, twin, twin])]
+    assert len(set(names)) == len(names)
+    assert {"big", "twin/big", "twin/embedded", "twin/lookup", "twin/big (2)"} <= set(names)
+
+
+def test_an_unreadable_model_is_listed_with_its_reason(folder):
+    (folder / "broken.gguf").write_bytes(b"GGUF")
+    (folder / "folder.gguf").mkdir()
+    (folder / "gone.gguf").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "fifo.gguf")
+    reasons = {model.name: model.reason for model in find_models([folder]) if not model.header}
+    assert set(reasons) == {"broken", "folder", "gone", "fifo"}
+    assert "truncated" in reasons["broken"]
+    assert "cannot be opened" in reasons["gone"]
+
+
+def test_a_missing_folder_holds_nothing(tmp_path):
+    assert len(find_models([tmp_path / "absent"])) == 1
+
+
+def test_a_link_out_of_the_folder_is_not_followed(folder, tmp_path):
+    outside = write_tiny_gguf(tmp_path / "outside.gguf")
+    (folder / "escape.gguf").symlink_to(outside)
+    (folder / "inside.gguf").symlink_to(folder / "big.gguf")
+    models = {model.name: model for model in find_models([folder])}
+    assert models["escape"].header is None
+    assert "out of its folder" in models["escape"].reason
+    assert models["inside"].header
+    with pytest.raises(ModelFileError, match="out of its folder"):
+        resolve_target("escape", settings(folder))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "../outside",
+        "/etc/passwd",
+        "big.gguf",
+        "big/../big",
+        "lookup",
+        "x" * 5000,
+        "a\0b",
+        "BIG",
+    ],
+)
+def test_a_name_that_was_not_found_is_no_path(folder, tmp_path, name):
+    write_tiny_gguf(tmp_path / "outside.gguf")
+    for resolve in (resolve_target, resolve_draft):
+        with pytest.raises(UnknownModelError) as caught:
+            resolve(name, settings(folder))
+        assert len(str(caught.value)) < 300
+
+
+def test_near_names_are_offered(folder):
+    with pytest.raises(UnknownModelError, match="did you mean 'small'"):
+        resolve_target("smal", settings(folder))
+
+
+def test_names_lead_to_files(folder):
+    found = settings(folder)
+    assert resolve_target("embedded", found) == ROOT / "models" / "demo-target.gguf"
+    assert resolve_draft("embedded", found) == ROOT / "models" / "demo-draft.gguf"
+    assert resolve_target("big", found) == resolve_draft("big", found) == folder / "big.gguf"
+
+
+def test_a_changed_file_is_read_again(folder):
+    assert find_models([folder])[1].header.block_count == 3
+    write_tiny_gguf(folder / "big.gguf", layers=2)
+    assert find_models([folder])[1].header.block_count == 2
+
+
+def test_models_of_one_family_share_their_vocabulary(folder):
+    _, big, small = find_models([folder])
+    assert big.header.vocabulary is small.header.vocabulary
+
+
+def test_a_pair_of_one_family_is_compatible(tmp_path):
+    target, draft = map(read_header, write_tiny_pair(tmp_path))
+    assert check_pair(target, draft) == check_pair(draft, target)
+    assert check_pair(target, draft).compatible
+
+
+def test_the_vocabularies_may_differ_a_little(header):
+    tokens = header.vocabulary.tokens
+    other = changed(header, tokens=(b"other", *tokens[1:5], *tokens[5:-100]), types=())
+    assert check_pair(header, other).compatible
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"kind": "llama"}, "differ in kind: 'llama', the target's is 'gpt2'"),
+        ({"tokens": tuple(b"%d" % n for n in range(641))}, "641 tokens, the target has 512"),
+        ({"add_bos": True, "bos": 1}, "first token added: 1, the target's is None"),
+        ({"add_eos": True, "eos": 4}, "last token added: 4, the target's is None"),
+    ],
+)
+def test_what_makes_a_pair_incompatible_is_said(header, changes, reason):
+    check = check_pair(header, changed(header, **changes))
+    assert not check.compatible
+    assert reason in check.reason
+
+
+@pytest.mark.parametrize("token_id", [5, 100, 511])
+def test_the_first_different_token_is_named(header, token_id):
+    tokens = list(header.vocabulary.tokens)
+    was = tokens[token_id].decode()
+    tokens[token_id:] = [b"odd%d" % n for n in range(len(tokens) - token_id)]
+    check = check_pair(header, changed(header, tokens=tuple(tokens)))
+    assert f"at token {token_id}: 'odd0', the target's is {was!r}" in check.reason
+
+
+def test_equal_first_tokens_are_no_difference(header):
+    both = changed(header, add_bos=True, bos=1)
+    assert check_pair(both, both).compatible
+    assert not check_pair(both, changed(header, add_bos=True, bos=2)).compatible
+
+
+def test_sentencepiece_models_add_a_first_token_unless_told_otherwise(header):
+    unsaid = changed(header, kind="llama", add_bos=None, bos=1)
+    assert check_pair(unsaid, changed(header, kind="llama", add_bos=True, bos=1)).compatible
+    assert not check_pair(unsaid, changed(header, kind="llama", add_bos=False)).compatible
+
+
+def test_a_recurrent_model_is_no_partner(header, tmp_path):
+    mamba = read_header(write_tiny_mamba(tmp_path / "mamba.gguf"))
+    assert "draft cannot take tokens back: mamba" in check_pair(header, mamba).reason
+    assert "target cannot take tokens back: mamba" in check_pair(mamba, header).reason
+
+
+def test_the_selector_offers_embedded_lookup_and_smaller_models(folder):
+    (folder / "broken.gguf").write_bytes(b"GGUF")
+    write_tiny_gguf(folder / "other.gguf", layers=1, control_texts=CONTROLS[:4])
+    options = {option.name: option for option in draft_options(settings(folder), "big")}
+    assert list(options) == ["embedded", "lookup", "broken", "other", "small"]
+    assert options["lookup"].compatible
+    assert options["lookup"].size_bytes == 0
+    assert options["small"].compatible
+    assert options["small"].size_bytes == (folder / "small.gguf").stat().st_size
+    assert options["small"].label == "small (Q4_0, 0 MiB)"
+    assert "at token 5" in options["other"].reason
+    assert "4096 tokens, the target has 512" in options["embedded"].reason
+    assert "truncated" in options["broken"].reason
+
+
+def test_nothing_drafts_for_a_recurrent_target(tmp_path):
+    write_tiny_mamba(tmp_path / "mamba.gguf")
+    options = draft_options(settings(tmp_path), "mamba")
+    assert [option.compatible for option in options] == [False, False]
+
+
+def test_options_for_an_unknown_target_are_an_error(folder):
+    with pytest.raises(UnknownModelError):
+        draft_options(settings(folder), "none")

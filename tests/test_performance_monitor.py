@@ -1,0 +1,188 @@
+"""Rounds sum to an answer; no number is ever undefined."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from statistics import median
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.performance_monitor import (
+    BASELINE_SAMPLES,
+    Baseline,
+    GenerationStats,
+    PerformanceMonitor,
+    PlainClock,
+    RoundStats,
+    ratio,
+    rolling_acceptance,
+    rolling_speed,
+)
+
+MILLISECOND = 1e-3
+seconds = st.floats(0, 100)
+
+
+@st.composite
+def any_round(draw):
+    drafted = draw(st.integers(0, 16))
+    accepted = draw(st.integers(0, drafted))
+    times = [draw(seconds) for _ in range(3)]
+    return RoundStats("lookup", drafted, accepted, accepted + 1, *times, depth=draw(st.integers(0)))
+
+
+def plain_round(total_s: float) -> RoundStats:
+    return RoundStats(None, 0, 0, 1, 0.0, total_s, total_s, 0)
+
+
+def rates(stats: GenerationStats) -> list[float]:
+    return [
+        stats.tokens_per_second,
+        stats.tpot_s,
+        stats.acceptance_rate,
+        stats.mean_acceptance_length,
+        stats.speedup,
+    ]
+
+
+@given(st.lists(any_round(), max_size=40))
+def test_rounds_sum_to_the_answer(rounds):
+    monitor = PerformanceMonitor()
+    monitor.extend(rounds)
+    stats = monitor.result()
+    assert stats.rounds == len(rounds)
+    assert stats.drafted == sum(r.drafted for r in rounds)
+    assert stats.accepted == sum(r.accepted for r in rounds)
+    assert stats.completion_tokens == sum(r.emitted for r in rounds)
+    assert stats.completion_tokens == stats.accepted + stats.rounds
+    assert stats.decode_s == pytest.approx(sum(r.total_s for r in rounds))
+
+
+@given(st.lists(any_round(), max_size=40))
+def test_the_histogram_holds_every_round_and_every_accepted_token(rounds):
+    monitor = PerformanceMonitor()
+    monitor.extend(rounds)
+    histogram = monitor.result().accepted_histogram
+    assert sum(histogram) == len(rounds)
+    assert sum(count * length for length, count in enumerate(histogram)) == monitor.accepted
+
+
+@given(st.lists(any_round(), max_size=40), st.floats(0, 1e4))
+def test_no_rate_is_undefined_or_negative(rounds, plain_rate):
+    monitor = PerformanceMonitor(baseline=Baseline(plain_rate))
+    monitor.extend(rounds)
+    assert all(rate >= 0 and not math.isnan(rate) for rate in rates(monitor.result()))
+    assert all(rate >= 0 for rate in rolling_acceptance(rounds) + rolling_speed(rounds))
+
+
+def test_an_empty_answer_has_rates_of_zero_and_a_mean_length_of_one():
+    assert rates(PerformanceMonitor().result()) == [0, 0, 0, 1, 0]
+
+
+def test_the_first_token_counts_as_it_costs_a_pass_like_the_others():
+    monitor = PerformanceMonitor(prefill_s=5.0, baseline=Baseline(500.0, "calibration", 16))
+    monitor.extend([plain_round(MILLISECOND)] * 4)
+    stats = monitor.result()
+    assert stats.tokens_per_second == pytest.approx(1000)
+    assert stats.tpot_s == pytest.approx(MILLISECOND)
+    assert stats.speedup == pytest.approx(2)
+
+
+def test_an_answer_of_one_speculative_round_is_not_faster_than_its_time():
+    monitor = PerformanceMonitor()
+    monitor.add(RoundStats("draft", 5, 5, 6, 0.001, 0.002, 0.003, 0))
+    assert monitor.result().tokens_per_second == pytest.approx(2000)
+
+
+def test_the_known_rates_of_a_small_answer():
+    monitor = PerformanceMonitor()
+    monitor.add(RoundStats("draft", 4, 3, 4, 0.1, 0.1, 0.2, 0))
+    monitor.add(RoundStats("draft", 4, 0, 1, 0.1, 0.1, 0.2, 4))
+    stats = monitor.result()
+    assert stats.acceptance_rate == 3 / 8
+    assert stats.mean_acceptance_length == 2.5
+    assert stats.accepted_histogram == (1, 0, 0, 1)
+
+
+def test_a_result_does_not_change_any_more():
+    monitor = PerformanceMonitor()
+    monitor.add(plain_round(1))
+    before = monitor.result()
+    copy = [getattr(before, field.name) for field in fields(before)]
+    monitor.add(plain_round(1))
+    assert [getattr(before, field.name) for field in fields(before)] == copy
+
+
+def test_the_series_stays_bounded_and_keeps_the_newest_round():
+    monitor = PerformanceMonitor(series_limit=8)
+    rounds = [plain_round(index) for index in range(100)]
+    monitor.extend(rounds)
+    assert len(monitor.series) <= 8
+    assert monitor.series[-1] == rounds[-1]
+    assert monitor.rounds == 100
+
+
+@given(st.lists(any_round(), min_size=1, max_size=40), st.integers(1, 20))
+def test_rolling_acceptance_is_that_of_the_window(rounds, window):
+    for index, rate in enumerate(rolling_acceptance(rounds, window)):
+        inside = rounds[max(0, index - window + 1) : index + 1]
+        expected = ratio(sum(r.accepted for r in inside), sum(r.drafted for r in inside))
+        assert rate == pytest.approx(expected)
+
+
+def test_rolling_speed_forgets_what_left_the_window():
+    rounds = [plain_round(1.0)] * 20 + [plain_round(MILLISECOND)] * 16
+    assert rolling_speed(rounds, window=16)[-1] == pytest.approx(1000)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
+def test_a_ratio_is_finite_or_zero(part, whole):
+    value = ratio(part, whole)
+    assert value >= 0
+    assert not math.isnan(value)
+    assert value == 0 or whole > 0
+
+
+def test_a_clock_without_samples_knows_nothing():
+    assert PlainClock().baseline == Baseline(0.0, "none", 0)
+
+
+@given(st.lists(st.floats(1e-5, 10), min_size=1, max_size=BASELINE_SAMPLES))
+def test_the_clock_gives_the_rate_of_the_median_step(samples):
+    clock = PlainClock()
+    for sample in samples:
+        clock.add(sample, origin="calibration")
+    assert clock.baseline.tokens_per_second == pytest.approx(1 / median(samples))
+    assert (clock.baseline.origin, clock.baseline.samples) == ("calibration", len(samples))
+
+
+def test_one_slow_step_does_not_move_a_calibrated_clock():
+    clock = PlainClock()
+    for _ in range(16):
+        clock.add(MILLISECOND, origin="calibration")
+    clock.add(10.0, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(1000)
+    assert clock.baseline.origin == "running"
+
+
+def test_running_steps_replace_calibrated_ones_little_by_little():
+    clock = PlainClock()
+    for _ in range(BASELINE_SAMPLES):
+        clock.add(MILLISECOND, origin="calibration")
+    seen = []
+    for _ in range(BASELINE_SAMPLES):
+        clock.add(2 * MILLISECOND, origin="running")
+        seen.append(clock.baseline.tokens_per_second)
+    assert seen[7] == pytest.approx(1000)
+    assert seen[-1] == pytest.approx(500)
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_a_clock_remembers_only_the_newest_steps():
+    clock = PlainClock()
+    for index in range(10 * BASELINE_SAMPLES):
+        clock.add(1.0 if index < 9 * BASELINE_SAMPLES else 0.5, origin="running")
+    assert clock.baseline == Baseline(2.0, "running", BASELINE_SAMPLES)

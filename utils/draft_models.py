@@ -1,0 +1,247 @@
+"""Models that are installed, and which of them can draft for which: files only, nothing loaded.
+
+Names come from outside (pages, HTTP): they are looked up among what was found, never joined to a
+path, and what was found lies in a configured folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from config import EMBEDDED, LOOKUP, ROOT, Settings
+from utils.errors import ModelFileError, UnknownModelError
+from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
+
+EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
+EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
+MAX_FILES = 1000
+MAX_SIZE_DIFFERENCE = 128
+FIRST_COMPARED_ID = 5
+_vocabularies: WeakValueDictionary[int, VocabularyHeader] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model file by name; without a header it cannot be used, for the reason given."""
+
+    name: str
+    path: Path
+    header: GGUFHeader | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairCheck:
+    """Whether a draft suits a target, and if not, why."""
+
+    compatible: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DraftOption:
+    """A draft as the selector shows it; 0 bytes: it needs no model."""
+
+    name: str
+    label: str
+    compatible: bool
+    reason: str
+    size_bytes: int
+
+
+def find_models(folders: Sequence[Path]) -> list[InstalledModel]:
+    """Return the embedded target, then every GGUF directly in the folders, by folder and name."""
+    models = [_inspect(EMBEDDED, EMBEDDED_TARGET, EMBEDDED_TARGET.parent)]
+    taken = {EMBEDDED, LOOKUP}
+    for folder in folders:
+        for path in _gguf_files(folder):
+            name = _unique(path.stem, folder.name, taken)
+            taken.add(name)
+            models.append(_inspect(name, path, folder))
+    return models
+
+
+def find_embedded_draft() -> InstalledModel:
+    """Return the draft that comes with the app."""
+    return _inspect(EMBEDDED, EMBEDDED_DRAFT, EMBEDDED_DRAFT.parent)
+
+
+def check_pair(target: GGUFHeader, draft: GGUFHeader) -> PairCheck:
+    """Tell whether the draft's token ids mean what the target's mean, by the rules of llama.cpp.
+
+    Neither may be recurrent: rejected tokens could not be taken back.
+    """
+    reason = (
+        _recurrent(target, "target")
+        or _recurrent(draft, "draft")
+        or _difference(target.vocabulary, draft.vocabulary)
+    )
+    return PairCheck(compatible=not reason, reason=reason)
+
+
+def resolve_target(name: str, settings: Settings) -> Path:
+    """Return the file of the target called `name`.
+
+    Raises `UnknownModelError`, or `ModelFileError` where the file is there but not sound.
+    """
+    return _usable(_lookup(name, find_models(settings.model_folders))).path
+
+
+def resolve_draft(name: str, settings: Settings) -> Path:
+    """Return the file of the draft model called `name`; whether it suits, `check_pair` tells.
+
+    Raises `UnknownModelError`, or `ModelFileError` where the file is there but not sound.
+    """
+    if name == EMBEDDED:
+        return _usable(find_embedded_draft()).path
+    return _usable(_lookup(name, find_models(settings.model_folders))).path
+
+
+def draft_options(settings: Settings, target: str) -> list[DraftOption]:
+    """Return what can draft for the target of that name: embedded, lookup, each smaller GGUF.
+
+    Those that do not suit the target are listed too, with the reason. Raises as `resolve_target`.
+    """
+    models = find_models(settings.model_folders)
+    header = _usable(_lookup(target, models))
+    smaller = [
+        model
+        for model in models[1:]
+        if model.header is None or model.header.parameters < header.parameters
+    ]
+    embedded, *others = (_option(model, header) for model in [find_embedded_draft(), *smaller])
+    return [replace(embedded, label="Embedded draft"), _lookup_option(header), *others]
+
+
+def _lookup_option(target: GGUFHeader) -> DraftOption:
+    reason = _recurrent(target, "target")
+    return DraftOption(
+        name=LOOKUP,
+        label="Lookup in the text so far (no model)",
+        compatible=not reason,
+        reason=reason,
+        size_bytes=0,
+    )
+
+
+def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
+    header = model.header
+    if header is None:
+        return DraftOption(
+            name=model.name, label=model.name, compatible=False, reason=model.reason, size_bytes=0
+        )
+    check = check_pair(target, header)
+    return DraftOption(
+        name=model.name,
+        label=f"{model.name} ({header.quantization}, {header.size_bytes / 2**20:,.0f} MiB)",
+        compatible=check.compatible,
+        reason=check.reason,
+        size_bytes=header.size_bytes,
+    )
+
+
+def _lookup(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
+    for model in models:
+        if model.name == name:
+            return model
+    shown = name if len(name) <= 80 else f"{name[:80]}…"
+    near = get_close_matches(name[:80], [model.name for model in models], n=3)
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see the list of models"
+    raise UnknownModelError(f"no model is called {shown!r}: {hint}")
+
+
+def _usable(model: InstalledModel) -> GGUFHeader:
+    if model.header is None:
+        raise ModelFileError(model.reason)
+    return model.header
+
+
+def _gguf_files(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.glob("*.gguf"))[:MAX_FILES]
+    except OSError:
+        return []
+
+
+def _unique(stem: str, folder: str, taken: set[str]) -> str:
+    return next(name for name in _candidates(stem, folder) if name not in taken)
+
+
+def _candidates(stem: str, folder: str) -> Iterator[str]:
+    yield stem
+    yield f"{folder}/{stem}"
+    number = 2
+    while True:
+        yield f"{folder}/{stem} ({number})"
+        number += 1
+
+
+def _inspect(name: str, path: Path, folder: Path) -> InstalledModel:
+    try:
+        resolved = path.resolve(strict=True)
+        if not resolved.is_relative_to(folder.resolve()):
+            return InstalledModel(name, path, None, f"model file links out of its folder: {name!r}")
+        status = resolved.stat()
+        header = _read(resolved, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return InstalledModel(name, path, None, f"model file cannot be opened: {reason}: {name!r}")
+    except ModelFileError as error:
+        return InstalledModel(name, path, None, str(error))
+    return InstalledModel(name, resolved, header)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _size_bytes: int, _mtime_ns: int) -> GGUFHeader:
+    header = read_header(path)
+    vocabulary = header.vocabulary
+    # Models of one family have one vocabulary, of many megabytes: keep it once.
+    shared = _vocabularies.setdefault(hash(vocabulary), vocabulary)
+    return replace(header, vocabulary=shared) if shared == vocabulary else header
+
+
+def _recurrent(header: GGUFHeader, role: str) -> str:
+    if not header.is_recurrent_or_hybrid:
+        return ""
+    return f"the {role} cannot take tokens back: {header.architecture} is a recurrent model"
+
+
+def _difference(target: VocabularyHeader, draft: VocabularyHeader) -> str:
+    if target.kind != draft.kind:
+        return f"vocabularies differ in kind: {draft.kind!r}, the target's is {target.kind!r}"
+    sizes = len(draft.tokens), len(target.tokens)
+    if abs(sizes[0] - sizes[1]) > MAX_SIZE_DIFFERENCE:
+        return (
+            f"vocabularies differ: {sizes[0]} tokens, the target has {sizes[1]};"
+            " choose a draft of the same model family"
+        )
+    for what, first, second in (
+        ("first token", _bos(draft), _bos(target)),
+        ("last token", _eos(draft), _eos(target)),
+    ):
+        if first != second:
+            return f"vocabularies differ in the {what} added: {first}, the target's is {second}"
+    for token_id in range(FIRST_COMPARED_ID, min(sizes)):
+        ours, theirs = draft.tokens[token_id], target.tokens[token_id]
+        if ours != theirs:
+            shown = [text.decode("utf-8", "replace") for text in (ours, theirs)]
+            return (
+                f"vocabularies differ at token {token_id}:"
+                f" {shown[0]!r}, the target's is {shown[1]!r}"
+            )
+    return ""
+
+
+def _bos(vocabulary: VocabularyHeader) -> int | None:
+    # Left unsaid, llama.cpp adds one for this kind only.
+    adds = vocabulary.kind == "llama" if vocabulary.add_bos is None else vocabulary.add_bos
+    return vocabulary.bos if adds else None
+
+
+def _eos(vocabulary: VocabularyHeader) -> int | None:
+    return vocabulary.eos if vocabulary.add_eos else None

@@ -1,0 +1,54 @@
+"""Which model files the worker gets to see: known by name, sound, and tried out in a child."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from config import LOOKUP, Settings
+from utils.draft_models import EMBEDDED_DRAFT, EMBEDDED_TARGET, resolve_draft, resolve_target
+from utils.engine.protocol import DraftChoice
+from utils.errors import ModelError, ModelLoadError, RequestError
+from utils.llama.probe import probe_model
+
+EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
+
+
+class Admission:
+    """Looks names up among the installed models; blocks while a new file is tried out."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admitted: set[tuple[Path, int, int]] = set()
+
+    def find_target(self, name: str) -> Path:
+        """Return the file of a target, or raise `UnknownModelError` or `ModelError`."""
+        path = resolve_target(name, self._settings)
+        self._try_out(path)
+        return path
+
+    def find_draft(self, name: str) -> DraftChoice:
+        """Return the drafter called `name`, with the reason if its model cannot be used."""
+        if name == LOOKUP:
+            return DraftChoice(kind="lookup", name=LOOKUP)
+        try:
+            path = resolve_draft(name, self._settings)
+            self._try_out(path)
+        except (RequestError, ModelError) as error:
+            return DraftChoice(kind="model", name=name, problem=str(error))
+        return DraftChoice(kind="model", name=name, path=str(path))
+
+    def _try_out(self, path: Path) -> None:
+        """Have a child load the file, once for each version of it."""
+        if path in EMBEDDED_PAIR:
+            return
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise ModelLoadError(f"model file cannot be opened: {path.name!r}") from error
+        version = (path, status.st_size, status.st_mtime_ns)
+        if version in self._admitted:
+            return
+        verdict = probe_model(path, cache_folder=self._settings.cache_folder / "probes")
+        if not verdict.usable:
+            raise ModelLoadError(verdict.reason)
+        self._admitted.add(version)

@@ -1,0 +1,185 @@
+"""The engine as the app sees it: asynchronous, queued, restarted when its worker dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from config import SamplingParams, Settings, SpeculativeConfig
+from utils.engine.admission import Admission
+from utils.engine.conversation import check_conversation
+from utils.engine.health import EngineHealth
+from utils.engine.notice import Notice
+from utils.engine.process import WORKER_COMMAND
+from utils.engine.protocol import (
+    ChatMessage,
+    DraftChoice,
+    Generate,
+    GetStats,
+    Load,
+    Loaded,
+    Stats,
+)
+from utils.engine.scheduler import FairQueue, Turn
+from utils.engine.supervisor import Supervisor
+from utils.errors import EngineError, RequestError, SpecChatError
+from utils.events import Event, Finished, Queued
+from utils.performance_monitor import PerformanceMonitor
+
+logger = logging.getLogger(__name__)
+LOADER = "loading a target"
+
+
+@dataclass(slots=True)
+class _Asked:
+    """An answer that somebody reads, from asking to its end."""
+
+    turn: Turn
+    request_id: str
+    is_cancelled: bool = False
+
+
+class EngineClient:
+    """One engine: `start` it, `load` a target, `generate` answers, `close` it.
+
+    Everything belongs to the event loop that `start` ran on.
+    """
+
+    def __init__(self, settings: Settings, *, command: tuple[str, ...] = WORKER_COMMAND) -> None:
+        """`command` starts a worker; tests put other programs there."""
+        self._settings = settings
+        self._changes = Notice()
+        self._supervisor = Supervisor(settings, self._changes, command=command)
+        self._queue = FairQueue(settings.queue_limit, self._changes)
+        self._admission = Admission(settings)
+        self._asked: dict[str, _Asked] = {}
+
+    @property
+    def health(self) -> EngineHealth:
+        """The state now."""
+        return replace(self._supervisor.health, queue_length=len(self._queue))
+
+    async def wait_until(
+        self, is_so: Callable[[EngineHealth], bool], *, timeout_s: float | None = None
+    ) -> EngineHealth:
+        """Wait for a state of health and return it; raises `TimeoutError`."""
+        async with asyncio.timeout(timeout_s):
+            while not is_so(health := self.health):
+                await self._changes.wait()
+            return health
+
+    async def start(self) -> None:
+        """Start the worker; raises `EngineError` where none stays alive."""
+        await self._supervisor.start()
+
+    async def open(self) -> None:
+        """Start and load the target of the settings; what goes wrong shows in `health`."""
+        try:
+            await self.start()
+            await self.load()
+        except EngineError:
+            logger.warning("engine did not start: %s", self.health.reason)
+        except SpecChatError as error:
+            self._supervisor.fail(error)
+
+    async def load(self, target: str | None = None) -> Loaded:
+        """Load a target by name, in its turn; without one, that of the settings.
+
+        Raises `UnknownModelError`, `ModelFileError`, `ModelLoadError` or `EngineError`; the
+        target before stays loaded where memory allows.
+        """
+        turn = self._queue.enter(LOADER)
+        try:
+            async for _ in turn.positions():
+                pass
+            return await self._load(target or self._settings.target_model)
+        finally:
+            turn.leave()
+
+    async def generate(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        sampling: SamplingParams,
+        speculative: SpeculativeConfig,
+        owner: str = "",
+        answer_id: str = "",
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer: `Queued` while others are before it, then the rest.
+
+        Owners take turns. Closing the generator, or cancelling the task that reads it, cancels
+        the answer; `cancel(answer_id)` has it finish as cancelled. Raises `RequestError`,
+        `ModelError` or `EngineError`.
+        """
+        check_conversation(messages, max_chars=self._settings.max_prompt_chars)
+        request_id = _new_id()
+        answer_id = answer_id or request_id
+        if answer_id in self._asked:
+            raise RequestError(f"answer {answer_id!r} is being written: choose another id")
+        asked = self._asked[answer_id] = _Asked(self._queue.enter(owner), request_id)
+        try:
+            async for position in asked.turn.positions():
+                yield Queued(position)
+            if not asked.is_cancelled:
+                await self._make_ready()
+                draft = await self._choose_draft(speculative)
+            if asked.is_cancelled:
+                yield Finished("cancelled", PerformanceMonitor().result())
+                return
+            request = Generate(
+                id=request_id,
+                messages=tuple(messages),
+                sampling=sampling,
+                speculative=speculative,
+                draft=draft,
+            )
+            with self._supervisor.answer(request, asked.turn.leave) as answer:
+                event: Event | None = None
+                while not isinstance(event, Finished):
+                    event = await answer.get()
+                    yield event
+        finally:
+            del self._asked[answer_id]
+            asked.turn.leave()
+
+    def cancel(self, answer_id: str) -> None:
+        """Stop an answer, which keeps what was written; unknown or ended ones are left alone."""
+        if (asked := self._asked.get(answer_id)) is None:
+            return
+        asked.is_cancelled = True
+        if asked.turn.is_held:
+            self._supervisor.cancel(asked.request_id)
+        else:
+            asked.turn.leave()
+
+    async def stats(self) -> Stats:
+        """Return the worker in numbers."""
+        return await self._supervisor.stats(GetStats(id=_new_id()))
+
+    async def close(self) -> None:
+        """End the worker within 5 seconds; what runs or waits fails with `EngineError`."""
+        await self._supervisor.close()
+
+    async def _make_ready(self) -> None:
+        """Wait for the worker, and load the target of the settings if there is none."""
+        await self._supervisor.available()
+        if self._supervisor.health.model is None:
+            await self._load(self._settings.target_model)
+
+    async def _load(self, target: str) -> Loaded:
+        path = await asyncio.to_thread(self._admission.find_target, target)
+        return await self._supervisor.load(
+            Load(id=_new_id(), path=str(path), options=self._settings.model_options)
+        )
+
+    async def _choose_draft(self, speculative: SpeculativeConfig) -> DraftChoice:
+        if not speculative.enabled:
+            return DraftChoice(kind="none")
+        return await asyncio.to_thread(self._admission.find_draft, speculative.draft_model)
+
+
+def _new_id() -> str:
+    return uuid4().hex

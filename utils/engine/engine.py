@@ -1,0 +1,182 @@
+"""The engine inside the worker: a target, its drafts, and what they wrote lately.
+
+Everything runs on the thread that made the engine. Knows nothing of processes and pipes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from utils.drafters.protocol import Drafter
+from utils.engine.calibration import QUESTION, calibrate
+from utils.engine.conversation import check_conversation
+from utils.engine.draft_shelf import DraftShelf
+from utils.engine.history import TokenHistory
+from utils.engine.memory import fits, require_memory, resident_bytes
+from utils.engine.protocol import ChatMessage, Generate, Load, Loaded, Ready, Stats
+from utils.errors import DraftError, ModelError
+from utils.events import Event, Tokens
+from utils.llama.chat_prompt import ChatTemplate, encode_chat, template_for
+from utils.llama.gguf_header import read_header
+from utils.llama.library import has_gpu, library_version, system_info
+from utils.llama.model import LlamaModel
+from utils.performance_monitor import PlainClock
+from utils.speculative_decoding import SpeculativeDecoder
+
+Report = Callable[[str, float | None], None]
+
+
+@dataclass(slots=True)
+class _Target:
+    """A loaded target with all that depends on it."""
+
+    model: LlamaModel
+    template: ChatTemplate
+    decoder: SpeculativeDecoder
+    drafts: DraftShelf
+    history: TokenHistory
+
+    def encode(self, messages: tuple[ChatMessage, ...]) -> list[int]:
+        return encode_chat(self.model.vocabulary, self.template, messages)
+
+    def clear_caches(self) -> None:
+        self.model.session.clear()
+        self.drafts.clear_caches()
+
+    def close(self) -> None:
+        self.drafts.close()
+        self.model.close()
+
+
+class Engine:
+    """Loads one target at a time and answers with it, drafting where that can be done."""
+
+    def __init__(self) -> None:
+        self._target: _Target | None = None
+        self._answers = 0
+
+    def ready(self) -> Ready:
+        """Describe the library the engine runs on."""
+        return Ready(
+            pid=os.getpid(),
+            llama_cpp_version=library_version(),
+            system_info=system_info(),
+            has_gpu=has_gpu(),
+        )
+
+    async def load(
+        self, request: Load, *, report: Report, should_stop: Callable[[], bool]
+    ) -> Loaded:
+        """Open a target in place of the one before, and measure its plain speed.
+
+        The old one is kept until the new one works, if memory allows. Raises `ModelError`.
+        """
+        begin = perf_counter()
+        header = read_header(Path(request.path))
+        if self._target is not None and not fits(header, request.options):
+            self.close()
+        require_memory(header, request.options)
+
+        def on_progress(share: float) -> bool:
+            report("loading", share)
+            return not should_stop()
+
+        model = LlamaModel.open(header.path, request.options, on_progress=on_progress)
+        clock = PlainClock()
+        target = _Target(
+            model,
+            template_for(model.chat_template, model.vocabulary),
+            SpeculativeDecoder(model.session, model.vocabulary, clock=clock),
+            DraftShelf(model, request.options),
+            TokenHistory(model.vocabulary),
+        )
+        try:
+            report("measuring plain speed", None)
+            model.session.should_stop = should_stop
+            prompt = target.encode((ChatMessage(role="user", content=QUESTION),))
+            await calibrate(
+                model.session, model.vocabulary, prompt, clock=clock, should_stop=should_stop
+            )
+        except BaseException:
+            target.close()
+            raise
+        self.close()
+        self._target = target
+        load_s = perf_counter() - begin
+        return Loaded(id=request.id, model=model.info, baseline=clock.baseline, load_s=load_s)
+
+    async def generate(
+        self, request: Generate, should_stop: Callable[[], bool]
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer; raises `RequestError` or `ModelError`."""
+        check_conversation(request.messages)
+        target = self._target
+        if target is None:
+            raise ModelError("no target is loaded: load one first")
+        target.model.session.should_stop = should_stop
+        drafter, reason = _choose_drafter(target, request, should_stop)
+        token_ids = target.history.splice(target.encode(request.messages))
+        events = target.decoder.generate(
+            tuple(token_ids),
+            sampling=request.sampling,
+            speculative=request.speculative,
+            drafter=drafter,
+            reason=reason,
+            should_stop=should_stop,
+        )
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Tokens):
+                        token_ids += [token.token_id for token in event.tokens]
+                    yield event
+        except ModelError:
+            target.clear_caches()
+            raise
+        finally:
+            target.history.remember(token_ids)
+        self._answers += 1
+
+    def stats(self, request_id: str) -> Stats:
+        """Return the engine in numbers."""
+        target = self._target
+        return Stats(
+            id=request_id,
+            rss_bytes=resident_bytes(),
+            cached_tokens=len(target.model.session.cached) if target else 0,
+            target=target.model.info if target else None,
+            draft=target.drafts.newest if target else None,
+            answers=self._answers,
+        )
+
+    def clear_caches(self) -> None:
+        """Forget all text, after a failure that nobody foresaw."""
+        if self._target is not None:
+            self._target.clear_caches()
+
+    def close(self) -> None:
+        """Close all models."""
+        if self._target is not None:
+            self._target.close()
+            self._target = None
+
+
+def _choose_drafter(
+    target: _Target, request: Generate, should_stop: Callable[[], bool]
+) -> tuple[Drafter | None, str]:
+    """Return the drafter, or why there is none."""
+    if not request.speculative.enabled:
+        return None, "drafting is switched off"
+    if request.draft.kind == "none":
+        return None, "no draft is chosen"
+    try:
+        return target.drafts.take(request.draft, should_stop), ""
+    except DraftError as error:
+        if not request.speculative.fallback_enabled:
+            raise
+        return None, str(error)

@@ -1,0 +1,56 @@
+"""How much memory this process holds and the machine has left."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+from config import ModelOptions
+from utils.errors import ModelLoadError
+from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
+from utils.llama.library import has_gpu
+
+PROC = Path("/proc")
+_KIB = 1024
+_GIB = 2**30
+
+
+def fits(header: GGUFHeader, options: ModelOptions) -> bool | None:
+    """Tell whether a model fits in memory now; `None` where nobody can tell, as of a GPU."""
+    available = available_bytes()
+    if available is None or (has_gpu() and options.gpu_layers != 0):
+        return None
+    return estimate_memory_bytes(header, options.context_tokens, options.cache_type) < available
+
+
+def require_memory(header: GGUFHeader, options: ModelOptions) -> None:
+    """Raise `ModelLoadError` where a model surely does not fit."""
+    if fits(header, options) is False:
+        needed = estimate_memory_bytes(header, options.context_tokens, options.cache_type)
+        raise ModelLoadError(
+            f"model does not fit in memory: {header.name!r} takes about {needed / _GIB:.1f} GiB "
+            "with this context; choose a smaller model or context"
+        )
+
+
+def resident_bytes() -> int:
+    """Return the memory this process holds; where the system does not say, its highest."""
+    try:
+        pages = int((PROC / "self" / "statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return highest if sys.platform == "darwin" else highest * _KIB
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def available_bytes() -> int | None:
+    """Return the memory that can be had without swapping, if the system says."""
+    try:
+        for line in (PROC / "meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * _KIB
+    except (OSError, ValueError, IndexError):
+        pass
+    return None

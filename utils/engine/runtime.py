@@ -1,0 +1,82 @@
+"""An event loop in a thread of its own, so that synchronous code can use the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from config import Settings, get_settings
+from utils.engine.client import EngineClient
+
+T = TypeVar("T")
+CLOSE_TIMEOUT_S = 8.0
+
+
+class LoopThread:
+    """A running event loop on a daemon thread; `call` is safe from any thread."""
+
+    def __init__(self, name: str = "engine-loop") -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Run `coroutine` on the loop; cancelling the future cancels it there."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def close(self) -> None:
+        """Cancel what still runs, end the loop and the thread."""
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+            runner.get_loop().run_forever()
+
+
+class EngineRuntime:
+    """The engine of this process: a client and the loop it lives on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.thread = LoopThread()
+        self.client = self.thread.call(_create(settings)).result()
+
+    def close(self) -> None:
+        """End the worker, then the loop."""
+        try:
+            self.thread.call(self.client.close()).result(CLOSE_TIMEOUT_S)
+        finally:
+            self.thread.close()
+
+
+async def _create(settings: Settings) -> EngineClient:
+    return EngineClient(settings)
+
+
+_lock = threading.Lock()
+_runtime: EngineRuntime | None = None
+
+
+def get_engine() -> EngineRuntime:
+    """Return the engine of this process, made at the first call; it starts when first used."""
+    global _runtime
+    with _lock:
+        if _runtime is None:
+            _runtime = EngineRuntime(get_settings())
+            atexit.register(close_engine)
+        return _runtime
+
+
+def close_engine() -> None:
+    """End the engine of this process; the next `get_engine` makes a new one."""
+    global _runtime
+    with _lock:
+        runtime, _runtime = _runtime, None
+        if runtime is not None:
+            atexit.unregister(close_engine)
+            runtime.close()
