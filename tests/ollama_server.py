@@ -84,7 +84,7 @@ class OllamaServer:
     """`async with OllamaServer() as server`: listens at `server.url` until left.
 
     `faults` holds for a route until taken out, `faults_once` for its next answer. `lines` replaces
-    what a route streams. `release` lets answers that are silent or slow end.
+    what a route streams. `was_asked` is set by the first request, `hung_up` by a client that left.
     """
 
     faults: dict[Route, Fault] = field(default_factory=dict)
@@ -92,6 +92,7 @@ class OllamaServer:
     lines: dict[Route, list[str]] = field(default_factory=dict)
     models: set[str] = field(default_factory=lambda: {"demo:latest", "demo-draft:latest"})
     asked: list[Asked] = field(default_factory=list)
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     running: set[str] = field(default_factory=set)
     port: int = 0
@@ -141,6 +142,7 @@ class OllamaServer:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         route, body = await _read_request(reader)
         self.asked.append(Asked(route, body))
+        self.was_asked.set()
         fault = self.faults_once.pop(route, None) or self.faults.get(route)
         watcher = asyncio.create_task(self._watch(reader))
         try:

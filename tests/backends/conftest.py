@@ -9,7 +9,15 @@ import pytest
 
 from config import Settings
 from tests.ollama_server import OllamaServer
+from tests.tiny_gguf import write_tiny_pair
+from utils.backends import ollama
 from utils.backends.ollama import OllamaClient
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a busy machine take its time: a server that is down refuses at once anyway."""
+    monkeypatch.setattr(ollama, "CONNECT_TIMEOUT_S", 60)
 
 
 @pytest.fixture
@@ -41,3 +49,18 @@ async def any_client(request: pytest.FixtureRequest) -> AsyncIterator[OllamaClie
     yield client
     await client.unload("demo")
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings of an engine with a target that never ends, and a draft that often agrees."""
+    folder = tmp_path_factory.mktemp("models")
+    write_tiny_pair(folder, context=4096)
+    return Settings(
+        target_model="target",
+        model_folders=(folder,),
+        context_tokens=4096,
+        threads=1,
+        batch_threads=1,
+        cache_folder=tmp_path_factory.mktemp("cache"),
+    )

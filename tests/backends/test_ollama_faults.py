@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
 
 from config import Settings
 from tests.backends.record_ollama import MESSAGES
-from tests.ollama_server import FAULTS, OllamaServer
+from tests.ollama_server import FAULTS
 from utils.backends import bounded_transport, ollama
 from utils.backends.ollama import OllamaClient
+from utils.backends.ollama_errors import connection_error
 from utils.errors import (
     BackendError,
     OllamaAnswerError,
@@ -45,6 +47,7 @@ EXPECTED = {
     "disk full": OllamaAnswerError,
     "digest mismatch": OllamaAnswerError,
 }
+TIMED = {"silent", "silent midway", "dripping"}
 STATUS = {"status 404": 404, "status 500": 500, "status 503": 503, "redirect": 307}
 # A list is one object, not a stream: it has no line for an error, no end to miss, no counts.
 OTHERWISE = {
@@ -82,14 +85,17 @@ def test_every_fault_of_the_server_is_expected_to_be_something():
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_failure_is_the_right_error_and_says_what_to_do(server, hasty, fault, route):
+async def test_a_failure_is_the_right_error_and_says_what_to_do(
+    server, client, hasty, fault, route
+):
     server.faults[route] = fault
+    asking = hasty if fault in TIMED else client
     expected = OTHERWISE.get((fault, route), EXPECTED[fault])
     if expected is None:
-        assert await ask(hasty, route)
+        assert await ask(asking, route)
         return
     with pytest.raises(BackendError) as caught:
-        await ask(hasty, route)
+        await ask(asking, route)
     assert type(caught.value) is expected, caught.value
     if expected is OllamaAnswerError:
         assert caught.value.status == STATUS.get(fault)
@@ -98,25 +104,23 @@ async def test_a_failure_is_the_right_error_and_says_what_to_do(server, hasty, f
     assert len(text) < 500
     assert "\n" not in text
     server.faults.clear()
-    assert await ask(hasty, route), "it must work again"
+    assert await ask(client, route), "it must work again"
 
 
 @pytest.mark.parametrize("route", ROUTES)
-async def test_a_server_that_is_down_is_unavailable_until_it_is_up_again(server, hasty, route):
+async def test_a_server_that_is_down_is_unavailable_until_it_is_up_again(server, client, route):
     await server.stop()
     with pytest.raises(OllamaUnavailableError, match=r"not running at http://127.*start it"):
-        await ask(hasty, route)
+        await ask(client, route)
     await server.start()
-    assert await ask(hasty, route)
+    assert await ask(client, route)
 
 
-@pytest.mark.parametrize("route", ("chat", "generate", "pull"))
-async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, hasty, route):
+@pytest.mark.parametrize("route", ["chat", "generate", "pull"])
+async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, client, route):
     server.faults[route] = "silent midway"
-    answer = asyncio.ensure_future(ask(hasty, route))
-    async with asyncio.timeout(5):
-        while not server.asked:
-            await asyncio.sleep(0)
+    answer = asyncio.ensure_future(ask(client, route))
+    await asyncio.wait_for(server.was_asked.wait(), 5)
     await server.stop()
     with pytest.raises(OllamaUnavailableError):
         await answer
@@ -132,40 +136,43 @@ async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, hasty, r
         ("redirect", "SPECCHAT_OLLAMA_URL"),
     ],
 )
-async def test_advice_fits_the_failure(server, hasty, fault, advice):
+async def test_advice_fits_the_failure(server, client, fault, advice):
     server.faults["pull"] = fault
     with pytest.raises(OllamaAnswerError, match=advice):
-        await ask(hasty, "pull")
+        await ask(client, "pull")
 
 
-async def test_an_answer_without_end_is_stopped(server, hasty, monkeypatch):
+async def test_an_answer_without_end_is_stopped(server, client, monkeypatch):
     monkeypatch.setattr(ollama, "MAX_ANSWER_CHARS", 10)
     with pytest.raises(OllamaProtocolError, match="does not end"):
-        await ask(hasty, "chat")
+        await ask(client, "chat")
 
 
-async def test_a_line_may_be_as_long_as_the_limit_and_no_longer(server, hasty, monkeypatch):
+async def test_a_line_may_be_as_long_as_the_limit_and_no_longer(server, client, monkeypatch):
     line = '{"message":{"role":"assistant","content":"%s"},"done":true}'
     room = 500 - len(line % "")
     monkeypatch.setattr(bounded_transport, "MAX_LINE_BYTES", 500)
     server.lines["chat"] = [line % ("x" * room)]
-    assert len((await ask(hasty, "chat"))[0].text) == room
+    assert len((await ask(client, "chat"))[0].text) == room
     server.lines["chat"] = [line % ("x" * (room + 1))]
     with pytest.raises(OllamaProtocolError, match="more than 500 bytes"):
-        await ask(hasty, "chat")
+        await ask(client, "chat")
 
 
-async def test_a_server_that_does_not_show_prompts_is_too_old(server, hasty):
+async def test_a_server_that_does_not_show_prompts_is_too_old(server, client):
     server.lines["render"] = ['{"message":{"role":"assistant","content":"Hello"},"done":true}']
     with pytest.raises(OllamaProtocolError, match="update it"):
-        await hasty.render("demo", MESSAGES)
+        await client.render("demo", MESSAGES)
 
 
-async def test_a_refusal_in_many_words_is_cut_to_one_line(server, hasty):
-    async with OllamaServer() as other:
-        other.models.clear()
-        client = OllamaClient(Settings(ollama_url=other.url))
-        with pytest.raises(OllamaAnswerError) as caught:
-            await client.show("x" * 2000)
-        assert len(str(caught.value)) < 500
-        await client.close()
+async def test_a_refusal_in_many_words_is_cut_to_one_line(client):
+    with pytest.raises(OllamaAnswerError) as caught:
+        await client.show("x\n" * 2000)
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_machine_that_does_not_answer_is_given_up_on(client, monkeypatch):
+    error = connection_error(httpx.ConnectTimeout("timed out"), client.url)
+    assert "cannot be reached" in str(error)
+    assert ollama._connect(client.url, 1.0)._client.timeout.connect == ollama.CONNECT_TIMEOUT_S

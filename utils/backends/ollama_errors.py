@@ -44,11 +44,16 @@ def answer_error(text: object, status: int) -> OllamaAnswerError:
 
 def connection_error(error: Exception, url: str) -> OllamaUnavailableError:
     """Return the error for a connection that did not come about, broke, or fell silent."""
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return OllamaUnavailableError(
             f"Ollama at {url} does not answer in time: ask again, or start it anew"
         )
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | ConnectionError):
+    if isinstance(error, httpx.ConnectTimeout):
+        return OllamaUnavailableError(
+            f"Ollama at {url} cannot be reached: nothing answers there; "
+            "is SPECCHAT_OLLAMA_URL right, and the machine up?"
+        )
+    if isinstance(error, httpx.ConnectError | ConnectionError):
         return OllamaUnavailableError(f"Ollama is not running at {url}: start it, then ask again")
     return OllamaUnavailableError(f"the connection to Ollama broke: {_short(error)}; ask again")
 

@@ -1,0 +1,182 @@
+"""One backend after the other, until the answer is complete.
+
+What was written stays: the next backend goes on with the same text, and says why it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from itertools import zip_longest
+from time import monotonic
+from typing import assert_never
+
+from config import SamplingParams, SpeculativeConfig
+from utils.backends.protocol import NOTHING_WRITTEN, Availability, Backend, Written
+from utils.engine.protocol import ChatMessage
+from utils.errors import (
+    BackendError,
+    EngineError,
+    ModelError,
+    SpecChatError,
+    UnknownModelError,
+)
+from utils.events import Event, Finished, Mode, Prefilled, Queued, Started, Tokens
+from utils.performance_monitor import GenerationStats, PerformanceMonitor
+
+# What is wrong with a request stays wrong, whoever answers; a model may be missing here only.
+PASSED_ON = (BackendError, EngineError, ModelError, UnknownModelError)
+
+
+class FallbackBackend:
+    """Tries its backends in order, each once for an answer."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        """`backends`: the best first; usually the engine, the same without drafting, Ollama."""
+        self._backends = tuple(backends)
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        return ", else ".join(backend.name for backend in self._backends)
+
+    async def available(self) -> Availability:
+        """Tell whether any of them can answer; if not, why none."""
+        reasons = []
+        for backend in self._backends:
+            state = await backend.available()
+            if state.is_available:
+                return state
+            reasons.append(f"{backend.name}: {state.reason}")
+        return Availability(is_available=False, reason="; ".join(reasons))
+
+    async def generate(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        sampling: SamplingParams,
+        speculative: SpeculativeConfig,
+        owner: str = "",
+        written: Written = NOTHING_WRITTEN,
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of one answer, whoever writes it.
+
+        A `Mode` event tells of every change and its reason. Raises `BackendError` with all reasons
+        where none could complete it, `RequestError` for what nobody can answer, and the first
+        error where falling back is switched off.
+        """
+        course = _Course(sampling, written)
+        for backend in self._backends:
+            try:
+                events = backend.generate(
+                    messages,
+                    sampling=course.sampling,
+                    speculative=speculative,
+                    owner=owner,
+                    written=course.written,
+                )
+                async with aclosing(events):
+                    async for event in events:
+                        for told in course.take(event):
+                            yield told
+                if course.is_finished:
+                    return
+                raise BackendError("the answer ended without an end")
+            except PASSED_ON as error:
+                if not speculative.fallback_enabled:
+                    raise
+                course.fail(backend.name, error)
+        raise BackendError(f"nothing could answer: {'; '.join(course.failures)}")
+
+
+class _Course:
+    """One answer through all that write it: joins events, texts and numbers."""
+
+    def __init__(self, sampling: SamplingParams, written: Written) -> None:
+        self.sampling = sampling
+        self.written = written
+        self.failures: list[str] = []
+        self.is_finished = False
+        self._monitor = PerformanceMonitor()
+        self._before = self._monitor.result()
+        self._start = self._part_start = monotonic()
+        self._reason = ""
+        self._owes_mode = False
+
+    def take(self, event: Event) -> Iterator[Event]:
+        """Yield what is to be told of an event of the present backend."""
+        match event:
+            case Started():
+                # Whoever goes on, or begins again, has the same seed.
+                self.sampling = self.sampling.model_copy(update={"seed": event.seed})
+                if not self.written:
+                    self._monitor.prompt_tokens = event.prompt_tokens
+                    self._monitor.reused_tokens = event.reused_tokens
+                    yield event
+            case Queued() | Prefilled():
+                if not self.written:
+                    yield event
+            case Mode():
+                self._owes_mode = False
+                yield replace(event, reason=self._with_reason(event.reason))
+            case Tokens():
+                yield from self._write(event)
+            case Finished():
+                self.is_finished = True
+                yield replace(event, stats=self._whole(event.stats))
+            case _:
+                assert_never(event)
+
+    def fail(self, name: str, error: SpecChatError) -> None:
+        """Note that a backend failed; what it wrote is what the next one goes on with."""
+        self.failures.append(f"{name}: {error}")
+        self._reason = f"{name} failed: {error}"
+        self._owes_mode = True
+        self._part_start = monotonic()
+        self._before = self._monitor.result()
+
+    def _write(self, event: Tokens) -> Iterator[Event]:
+        if self._owes_mode:
+            self._owes_mode = False
+            yield Mode("standard", None, self._reason)
+        offset_s = self._part_start - self._start
+        tokens = tuple(replace(t, time_s=t.time_s + offset_s) for t in event.tokens)
+        if tokens and not self._monitor.ttft_s:
+            self._monitor.ttft_s = tokens[0].time_s
+        self._monitor.baseline = event.baseline
+        self._monitor.extend(event.rounds)
+        self.written = Written(
+            self.written.text + "".join(token.text for token in tokens),
+            self.written.tokens + len(tokens),
+        )
+        yield replace(event, tokens=tokens)
+
+    def _with_reason(self, reason: str) -> str:
+        return "; ".join(part for part in (self._reason, reason) if part)
+
+    def _whole(self, last: GenerationStats) -> GenerationStats:
+        if not self.failures:
+            return last
+        if self._before.rounds == 0:
+            return replace(last, ttft_s=self._monitor.ttft_s or last.ttft_s)
+        return _joined(self._before, last)
+
+
+def _joined(first: GenerationStats, last: GenerationStats) -> GenerationStats:
+    histogram = tuple(
+        map(sum, zip_longest(first.accepted_histogram, last.accepted_histogram, fillvalue=0))
+    )
+    return GenerationStats(
+        prompt_tokens=first.prompt_tokens or last.prompt_tokens,
+        reused_tokens=first.reused_tokens,
+        completion_tokens=first.completion_tokens + last.completion_tokens,
+        prefill_s=first.prefill_s + last.prefill_s,
+        ttft_s=first.ttft_s,
+        decode_s=first.decode_s + last.decode_s,
+        rounds=first.rounds + last.rounds,
+        drafted=first.drafted + last.drafted,
+        accepted=first.accepted + last.accepted,
+        accepted_histogram=histogram,
+        baseline=last.baseline if last.baseline.samples else first.baseline,
+    )
