@@ -147,7 +147,9 @@ class Settings(BaseSettings):
     gpu_layers: int = Field(
         -1, ge=-1, le=10_000, description="Layers on the GPU; -1: all, where the build has one."
     )
-    flash_attention: FlashAttention = Field("auto", description="Flash attention kernels.")
+    flash_attention: FlashAttention = Field(
+        "auto", description="Flash attention; `auto`: on a GPU, or where memory is short."
+    )
     cache_type: CacheType = Field("f16", description="Number format of the KV cache.")
     use_mmap: bool = Field(True, description="Map model files instead of reading them.")
     queue_limit: int = Field(16, ge=1, le=1024, description="Answers that may wait for the engine.")

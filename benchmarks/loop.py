@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-import llama_cpp as native
 import numpy as np
 
 from benchmarks.rig import Rig
 from config import ModelOptions, SamplingParams, SpeculativeConfig
+from utils.llama.library import native
 from utils.llama.threads import physical_cores
 
 QUESTION = "Count from 1 to 60."

@@ -1,9 +1,10 @@
 """Speculative text equals plain text, token for token, through the real llama.cpp.
 
-On Q4_0 a row of logits is bitwise the same whatever the width of its batch, as long as the context
-is shorter than 512 tokens, so equality must be 100 %. Other types round differently by width: there
-the first difference, if any, must sit where the target's two best tokens nearly tie.
-`--prompts 300` draws that many prompts for every draft length, drafter and temperature.
+On Q4_0 with flash attention a row of logits is bitwise the same whatever the width of its batch,
+as long as the context is shorter than 512 tokens, so equality must be 100 %. Other types round
+differently by width: there the first difference, if any, must sit where the target's two best
+tokens nearly tie. `--prompts 300` draws that many prompts for every draft length, drafter and
+temperature.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from utils.performance_monitor import RoundStats
 from utils.sampling import Sampler, SharedNoise
 from utils.speculative_decoding import SpeculativeDecoder
 
-OPTIONS = ModelOptions(context_tokens=256, batch_tokens=64, threads=1, batch_threads=1)
+OPTIONS = ModelOptions(
+    context_tokens=256, batch_tokens=64, threads=1, batch_threads=1, flash_attention="on"
+)
 ANSWER_TOKENS = 24
 
 

@@ -134,6 +134,16 @@ def test_without_chatml_tokens_the_prompt_is_plain(tmp_path):
         assert controls(vocabulary, prompt) == []
 
 
+@pytest.mark.parametrize("content", ["##", "###", "####", "#####", "a###b"])
+def test_control_texts_may_overlap(tmp_path, content):
+    path = write_tiny_gguf(tmp_path / "x.gguf", control_texts=("##", "<b>", "<c>", "<d>", "<e>"))
+    with LlamaModel.open(path, OPTIONS) as model:
+        vocabulary = model.vocabulary
+        prompt = encode_chat(vocabulary, template_for(None, vocabulary), [Turn("user", content)])
+        assert controls(vocabulary, prompt) == []
+        assert content.encode() in vocabulary.detokenize(prompt)
+
+
 def test_a_control_text_of_one_character_is_dropped(tmp_path):
     path = write_tiny_gguf(tmp_path / "x.gguf", control_texts=("<a>", "<b>", "<c>", "☠", "<e>"))
     with LlamaModel.open(path, OPTIONS) as model:

@@ -40,3 +40,12 @@ def test_a_unit_is_used_only_if_the_trial_survives(monkeypatch, status, usable):
     trial = subprocess.CompletedProcess([], status)
     monkeypatch.setattr(subprocess, "run", lambda *_args, **_options: trial)
     assert kernels.can_repack() is usable
+
+
+def test_a_trial_that_hangs_speaks_against_the_unit(monkeypatch):
+    def hang(command, **_options):
+        raise subprocess.TimeoutExpired(command, kernels.TRIAL_TIMEOUT_S)
+
+    monkeypatch.setattr(kernels, "system_info", lambda: "CPU : AMX_INT8 = 1")
+    monkeypatch.setattr(subprocess, "run", hang)
+    assert not kernels.can_repack()

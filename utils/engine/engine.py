@@ -17,7 +17,7 @@ from utils.engine.calibration import QUESTION, calibrate
 from utils.engine.conversation import check_conversation
 from utils.engine.draft_shelf import DraftShelf
 from utils.engine.history import TokenHistory
-from utils.engine.memory import fits, require_memory, resident_bytes
+from utils.engine.memory import fits, give_back_freed, require_memory, resident_bytes
 from utils.engine.protocol import ChatMessage, Generate, Load, Loaded, Ready, Stats
 from utils.errors import DraftError, ModelError
 from utils.events import Event, Tokens
@@ -164,6 +164,7 @@ class Engine:
         if self._target is not None:
             self._target.close()
             self._target = None
+            give_back_freed()
 
 
 def _choose_drafter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import sys
@@ -43,6 +44,13 @@ def resident_bytes() -> int:
         highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return highest if sys.platform == "darwin" else highest * _KIB
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back_freed() -> None:
+    """Return freed memory to the system at once, where the C library can: closed models are big."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def available_bytes() -> int | None:

@@ -7,6 +7,7 @@ of zeros. Where it dies, weights stay as they are in the file: slower for Q4_0 a
 
 from __future__ import annotations
 
+import os
 import resource
 import struct
 import subprocess
@@ -18,6 +19,7 @@ from config import ROOT
 from utils.llama.library import native, system_info
 from utils.llama.session import LlamaSession
 
+TRIAL_TIMEOUT_S = 60.0
 _WIDTH, _TOKENS, _CONTEXT = 64, 64, 64
 _U32, _F32, _STRING = 4, 6, 8
 _Q4_0_BLOCK, _Q4_0_BLOCK_BYTES = 32, 18
@@ -44,9 +46,17 @@ def can_repack() -> bool:
     """Tell whether weights may be laid out anew for the units of this processor."""
     if "AMX_INT8 = 1" not in system_info():
         return True
-    child = subprocess.run(  # noqa: S603 - our own module
-        [sys.executable, "-m", __name__], cwd=ROOT, capture_output=True, timeout=60, check=False
-    )
+    try:
+        child = subprocess.run(  # noqa: S603 - our own module
+            [sys.executable, "-m", __name__],
+            cwd=ROOT,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+            capture_output=True,
+            timeout=TRIAL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
     return child.returncode == 0
 
 

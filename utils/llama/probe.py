@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -112,8 +113,6 @@ def _remember(entry: Path, verdict: ProbeVerdict) -> None:
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     # Without it a dying ggml starts a debugger on itself.
     return {**os.environ, "GGML_NO_BACKTRACE": "1"}
 

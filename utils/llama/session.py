@@ -12,10 +12,9 @@ from threading import get_ident
 from typing import Any
 
 import numpy as np
-from llama_cpp import llama_cpp as native
 
 from utils.errors import ModelError
-from utils.llama.library import take_errors
+from utils.llama.library import native, take_errors
 from utils.model_session import DecodeAborted, FloatArray
 
 ABORTABLE_TOKENS = 17

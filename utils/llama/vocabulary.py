@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 from functools import cached_property
 
-from llama_cpp import llama_cpp as native
-
 from utils.errors import ModelError
+from utils.llama.library import native
 
 _CONTROL = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -69,7 +68,7 @@ class LlamaVocabulary:
         """
         handle = self._open()
         data = text.encode("utf-8", "replace")
-        capacity = len(data) + 8
+        capacity = len(data) // 2 + 8
         while True:
             buffer = (ctypes.c_int32 * capacity)()
             count = native.llama_tokenize(
