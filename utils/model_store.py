@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from config import Settings
 from utils.backends.modelfile import Modelfile, parse_modelfile
@@ -25,6 +25,7 @@ DEFAULT_HOST = "registry.ollama.ai"
 DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})", re.ASCII)
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 2**20
+T = TypeVar("T")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}", re.ASCII)
 _LAYER = "application/vnd.ollama.image."
@@ -33,7 +34,6 @@ _SERVICE_STORES = (
     Path("/var/lib/ollama/.ollama/models"),
     Path("/var/lib/ollama"),
     Path("/var/snap/ollama/common/models"),
-    Path("/root/.ollama/models"),
 )
 
 
@@ -69,7 +69,9 @@ class ModelStore:
             name=name,
             digest=digest,
             path=self._locate(recipe.sources[0], name),
-            drafts=tuple(self._locate(source, name) for source in recipe.drafts),
+            drafts=tuple(
+                self._locate(source, name) for source in recipe.drafts if _digest_of(source)
+            ),
             modelfile=recipe,
         )
 
@@ -86,29 +88,39 @@ class ModelStore:
         folders = list(self.folders)
         if (named := Path(source)).is_absolute() and named.parent.name == "blobs":
             folders.insert(0, named.parent.parent)
-        for folder in folders:
-            try:
-                if (path := blob_path(folder, named.name)) is not None:
-                    return path
-            except PermissionError as error:
-                raise ModelFileError(_forbidden(folder, name)) from error
-        raise ModelFileError(
-            f"model file is not on this machine: Ollama at {self._settings.ollama_url} has "
-            f"{name!r}, but none of its folders here; if it is mounted here, set "
-            "SPECCHAT_OLLAMA_STORE to the folder with manifests and blobs"
-        )
+        path = self._first(folders, name, lambda folder: blob_path(folder, named.name))
+        if path is None:
+            raise ModelFileError(
+                f"model file is not on this machine: Ollama at {self._settings.ollama_url} has "
+                f"{name!r}, but none of its folders here; if it is mounted here, set "
+                "SPECCHAT_OLLAMA_STORE to the folder with manifests and blobs"
+            )
+        return path
 
     def _read_manifest(self, name: str) -> Modelfile:
         place = manifest_place(name)
-        for folder in self.folders:
+        recipe = self._first(self.folders, name, lambda folder: _read_recipe(folder, place, name))
+        if recipe is None:
+            raise UnknownModelError(f"Ollama has no model {name!r} on this machine: pull it first")
+        return recipe
+
+    def _first(
+        self, folders: Sequence[Path], name: str, look: Callable[[Path], T | None]
+    ) -> T | None:
+        """Return what is found in the first folder that has it and may be read."""
+        forbidden: Path | None = None
+        for folder in folders:
             try:
-                text = _read(folder / "manifests" / place, MAX_MANIFEST_BYTES)
-            except PermissionError as error:
-                raise ModelFileError(_forbidden(folder, name)) from error
-            except OSError:
-                continue
-            return _recipe(folder, text, name)
-        raise UnknownModelError(f"Ollama has no model {name!r} on this machine: pull it first")
+                if (found := look(folder)) is not None:
+                    return found
+            except PermissionError:
+                forbidden = forbidden or folder
+        if forbidden is not None:
+            raise ModelFileError(
+                f"model file may not be read: {name!r} lies in {str(forbidden)!r}, which belongs "
+                "to another user; allow reading it, or join the group of Ollama's service"
+            )
+        return None
 
 
 def blob_path(folder: Path, digest: str) -> Path | None:
@@ -119,11 +131,12 @@ def blob_path(folder: Path, digest: str) -> Path | None:
     """
     if (found := DIGEST.fullmatch(digest)) is None:
         raise ValueError(f"not a digest: {digest[:100]!r}")
-    store = folder.resolve()
-    path = (store / "blobs" / f"sha256-{found[1]}").resolve()
-    if not path.is_relative_to(store):
+    try:
+        store = folder.resolve()
+    except ValueError:
         return None
-    if not path.is_file():
+    path = (store / "blobs" / f"sha256-{found[1]}").resolve()
+    if not path.is_relative_to(store) or not path.is_file():
         return None
     with path.open("rb"):
         return path
@@ -156,9 +169,11 @@ def _digest_of(source: str) -> str | None:
     return found[1] if found else None
 
 
-def _recipe(folder: Path, text: str, name: str) -> Modelfile:
+def _read_recipe(folder: Path, place: Path, name: str) -> Modelfile | None:
+    if (text := _read(folder / "manifests" / place, MAX_MANIFEST_BYTES)) is None:
+        return None
     kinds: dict[str, list[str]] = {}
-    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+    with suppress(ValueError, TypeError, AttributeError, LookupError, RecursionError):
         for layer in json.loads(text)["layers"]:
             kind, digest = str(layer["mediaType"]), str(layer["digest"])
             if kind.startswith(_LAYER) and DIGEST.fullmatch(digest):
@@ -190,23 +205,16 @@ def _parameters(text: str) -> dict[str, list[Any]]:
 
 def _text(folder: Path, digests: list[str] | None) -> str:
     if digests and (path := blob_path(folder, digests[-1])) is not None:
-        with suppress(OSError, UnicodeDecodeError):
-            return _read(path, MAX_TEXT_BYTES)
+        return _read(path, MAX_TEXT_BYTES) or ""
     return ""
 
 
-def _read(path: Path, limit: int) -> str:
+def _read(path: Path, limit: int) -> str | None:
+    """Return a short text file, or None where there is none; raises `PermissionError`."""
     if not path.is_file():
-        raise OSError("not a file")
+        return None
     with path.open("rb") as file:
         data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(f"file is too long: more than {limit} bytes")
-    return data.decode("utf-8")
-
-
-def _forbidden(folder: Path, name: str) -> str:
-    return (
-        f"model file may not be read: {name!r} lies in {str(folder)!r}, which belongs to another "
-        "user; allow reading it, or join the group of Ollama's service"
-    )
+    with suppress(UnicodeDecodeError):
+        return data.decode("utf-8") if len(data) <= limit else None
+    return None

@@ -27,7 +27,8 @@ _SAMPLING = {
     "seed": "seed",
     "num_predict": "max_tokens",
 }
-_UNLIMITED = {"repeat_last_n": 4096}
+# What a negative number, which stands for none or for no limit, becomes: here, or nothing at all.
+_UNLIMITED: Mapping[str, int | None] = {"repeat_last_n": 4096, "seed": None, "num_predict": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ def model_defaults(modelfile: Modelfile, base: SamplingParams) -> ModelDefaults:
     sampling = base
     for theirs, ours in _SAMPLING.items():
         if values := modelfile.parameters.get(theirs):
-            value = _UNLIMITED.get(theirs) if _is_negative(values[-1]) else values[-1]
+            value = values[-1]
+            if theirs in _UNLIMITED and _is_negative(value):
+                value = _UNLIMITED[theirs]
             if value is not None:
                 sampling = _with(sampling, theirs, {ours: value}, ignored)
     if stops := modelfile.parameters.get("stop"):
@@ -111,7 +114,6 @@ def _value(text: str, lines: list[str]) -> str:
 
 
 def _is_negative(value: Any) -> bool:
-    # Their penalties may be negative; a negative count or seed means none or without limit.
     try:
         return int(str(value)) < 0
     except ValueError:
