@@ -21,6 +21,8 @@ LINES = "application/x-ndjson"
 JSON = "application/json; charset=utf-8"
 TOO_LONG_BYTES = 9 * 2**20
 
+MODELS = ("demo:latest", "demo-draft:latest", "demo-thinker:latest")
+
 Route = Literal[
     "version", "tags", "show", "ps", "chat", "generate", "pull", "delete", "copy", "render"
 ]
@@ -90,7 +92,7 @@ class OllamaServer:
     faults: dict[Route, Fault] = field(default_factory=dict)
     faults_once: dict[Route, Fault] = field(default_factory=dict)
     lines: dict[Route, list[str]] = field(default_factory=dict)
-    models: set[str] = field(default_factory=lambda: {"demo:latest", "demo-draft:latest"})
+    models: set[str] = field(default_factory=lambda: set(MODELS))
     asked: list[Asked] = field(default_factory=list)
     was_asked: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -171,21 +173,22 @@ class OllamaServer:
                 self.models.discard(full_name)
             case "generate" if body.get("keep_alive") == 0:
                 self.running.discard(full_name)
-                route_name = "unload"
-                return self._recording(route_name)
+                return _recording("unload")
             case "chat" | "generate":
                 self.running.add(full_name)
-        status, kind, lines = self._recording(route)
+        thinks = (route, full_name) == ("chat", "demo-thinker:latest")
+        status, kind, lines = _recording("chat_thinking" if thinks else route)
         return status, kind, self.lines.get(route, lines)
-
-    def _recording(self, name: str) -> tuple[int, str, list[str]]:
-        record = recorded(name)
-        return record["status"], record["content_type"], record["lines"]
 
     def _models(self, name: str, names: set[str]) -> tuple[int, str, list[str]]:
         first = json.loads(recorded(name)["lines"][0])["models"][0]
         models = [{**first, "name": each, "model": each} for each in sorted(names)]
         return 200, JSON, [json.dumps({"models": models})]
+
+
+def _recording(name: str) -> tuple[int, str, list[str]]:
+    record = recorded(name)
+    return record["status"], record["content_type"], record["lines"]
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[Route, dict[str, Any]]:

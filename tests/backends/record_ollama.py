@@ -1,8 +1,9 @@
 """Record how a real Ollama server answers, for `tests/ollama_server.py` to answer alike.
 
 `python -m tests.backends.record_ollama URL [NAME]` writes `tests/data/ollama/*.json`. The server
-needs two models made with `ollama create`: `demo` from the embedded target with the Modelfile
-below, `demo-draft` from the embedded draft. With a NAME, pulling that model is recorded too.
+needs models made with `ollama create`: `demo` with `MODELFILE`, `demo-thinker`, who only thinks,
+with `THINKER`, and `demo-draft` from the embedded draft. With a NAME, the pull of that model is
+recorded too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,15 @@ PARAMETER seed 7
 PARAMETER num_ctx 1024
 PARAMETER stop Human:
 PARAMETER stop "The end, "
+"""
+THINKER = """\
+FROM models/demo-target.gguf
+TEMPLATE "{{- range .Messages }}<|im_start|>{{ .Role }}
+{{ if .Thinking }}<think>{{ .Thinking }}</think>
+{{ end }}{{ .Content }}<|im_end|>
+{{ end }}<|im_start|>assistant
+<think>
+"
 """
 MESSAGES = [{"role": "user", "content": "Tell me a story."}]
 OPTIONS = {"temperature": 0, "num_predict": 24, "draft_num_predict": 0}
@@ -58,6 +68,12 @@ EXCHANGES: tuple[Exchange, ...] = (
             "stream": True,
             "options": OPTIONS,
         },
+    ),
+    (
+        "chat_thinking",
+        "POST",
+        "/api/chat",
+        {"model": "demo-thinker", "messages": MESSAGES, "stream": True, "options": OPTIONS},
     ),
     (
         "generate",

@@ -6,10 +6,16 @@ import asyncio
 
 import pytest
 
+from config import ModelOptions, Settings
 from tests.backends.record_ollama import MESSAGES
 from tests.ollama_server import OllamaServer, recorded
 from utils.backends.modelfile import parse_modelfile
+from utils.backends.ollama import OllamaClient
+from utils.draft_models import EMBEDDED_TARGET
+from utils.engine.protocol import ChatMessage
 from utils.errors import OllamaAnswerError
+from utils.llama.chat_prompt import encode_chat, template_for
+from utils.llama.model import LlamaModel
 
 GREEDY = {"temperature": 0, "num_predict": 24}
 STORY = "Long ago, in a town by the sea, there lived"
@@ -66,11 +72,24 @@ async def test_a_rendered_prompt_can_be_gone_on_with_from_any_text(any_client):
     assert f"Long ago,{rest}".startswith(whole)
 
 
+async def test_ollama_and_the_engine_make_the_same_prompt_of_a_conversation(any_client):
+    rendered = await any_client.render("demo", MESSAGES)
+    turns = [
+        ChatMessage(role="system", content="You are a story writer.\nYou write short stories."),
+        *(ChatMessage(**message) for message in MESSAGES),
+    ]
+    with LlamaModel.open(EMBEDDED_TARGET, ModelOptions(context_tokens=64), max_rows=1) as model:
+        template = template_for(model.chat_template, model.vocabulary)
+        ours = encode_chat(model.vocabulary, template, turns)
+        assert ours == model.vocabulary.tokenize(rendered, parse_special=True)
+
+
 async def test_a_model_that_answered_is_in_memory_until_it_is_unloaded(any_client):
     await text_of(any_client.chat("demo", MESSAGES, GREEDY))
     (running,) = (model for model in await any_client.ps() if model.name == "demo:latest")
     assert running.size_bytes > 10**6
     await any_client.unload("demo")
+    # The real server unloads after it has answered.
     for _ in range(100):
         if "demo:latest" not in {model.name for model in await any_client.ps()}:
             return
@@ -90,6 +109,7 @@ async def test_a_download_tells_how_far_it_is(client):
     done = [step.done_bytes for step in steps if step.total_bytes]
     assert done == sorted(done)
     assert steps[-1].status == "success"
+    assert steps[-1].done_bytes == steps[-1].total_bytes
     assert 0 < steps[3].done_bytes < steps[3].total_bytes == 22762144
 
 
@@ -121,15 +141,18 @@ async def test_nothing_but_the_server_of_the_settings_is_asked_with_a_key(monkey
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with OllamaServer() as running:
-        from config import Settings
-        from utils.backends.ollama import OllamaClient
-
         client = OllamaClient(Settings(ollama_url=running.url))
         assert await client.version() == recorded("version")["server"].split()[1]
         await client.close()
 
 
-async def test_thoughts_are_kept_apart(server, client):
+async def test_thoughts_of_a_model_that_thinks_are_no_part_of_its_answer(any_client):
+    pieces = [piece async for piece in any_client.chat("demo-thinker", MESSAGES, GREEDY)]
+    assert "".join(piece.thinking for piece in pieces).startswith("Sorry, I do not know")
+    assert not any(piece.text for piece in pieces)
+
+
+async def test_thoughts_and_words_follow_each_other(server, client):
     server.lines["chat"] = [
         '{"message":{"role":"assistant","content":"","thinking":"Hm."},"done":false}',
         '{"message":{"role":"assistant","content":"Yes."},"done":false}',

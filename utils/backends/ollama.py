@@ -111,12 +111,12 @@ class OllamaClient:
                 status = line.status or status
                 if line.digest:
                     files[line.digest] = (_count(line.completed), _count(line.total))
-                yield PullProgress(
-                    status=status,
-                    done_bytes=sum(done for done, _ in files.values()),
-                    total_bytes=sum(total for _, total in files.values()),
-                )
-                if status == "success":
+                total = sum(total for _, total in files.values())
+                # It does not tell of the last bytes of a file.
+                is_done = status == "success"
+                done = total if is_done else sum(done for done, _ in files.values())
+                yield PullProgress(status, done, total)
+                if is_done:
                     return
         raise OllamaProtocolError(f"Ollama stopped the download of {name!r} midway: pull it again")
 

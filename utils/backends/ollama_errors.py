@@ -12,6 +12,7 @@ MAX_SHOWN_CHARS = 300
 _ADVICE = (
     ("no space left", "make room on Ollama's disk and pull again: it goes on where it stopped"),
     ("digest mismatch", "the download is damaged: pull the model again"),
+    ("manifest: file does not exist", "there is no such model to pull: check its name"),
     ("more system memory", "unload other models, or choose a smaller one"),
     ("out of memory", "unload other models, or choose a smaller one"),
     ("does not support", "choose another model"),
@@ -24,7 +25,7 @@ def answer_error(text: object, status: int) -> OllamaAnswerError:
     if len(words) > MAX_SHOWN_CHARS:
         words = words[:MAX_SHOWN_CHARS] + "…"
     if status < 100:
-        return OllamaAnswerError(_sentence("Ollama failed while answering", words, ""))
+        return OllamaAnswerError(_sentence("Ollama failed", words, ""))
     if status in REDIRECTS:
         problem = f"Ollama answered with a redirect, status {status}, that is not followed"
         return OllamaAnswerError(
