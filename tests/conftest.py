@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -40,3 +41,12 @@ def prompts(request: pytest.FixtureRequest) -> int:
     """Prompts of the equality tests; from 300 on, each with every draft length."""
     count: int = request.config.getoption("--prompts")
     return count
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _closed_null_files() -> Iterator[None]:
+    yield
+    # llama_cpp opens these on import and leaves them: warnings, so errors, at the very end.
+    if opened := sys.modules.get("llama_cpp._utils"):
+        opened.outnull_file.close()
+        opened.errnull_file.close()

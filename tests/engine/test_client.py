@@ -22,6 +22,7 @@ from tests.engine.conftest import (
     make_settings,
     user,
 )
+from tests.tiny_gguf import FIRST_BYTE
 from utils.engine.client import EngineClient
 from utils.engine.protocol import ChatMessage
 from utils.errors import (
@@ -91,6 +92,16 @@ async def test_a_second_turn_prefills_only_what_is_new(tmp_path):
     before = first.started.prompt_tokens + len(first.tokens)
     assert second.started.reused_tokens >= before - 1
     assert second.started.prompt_tokens - before < 20
+
+
+async def test_a_history_keeps_the_tokens_it_was_written_with(engine: EngineClient):
+    letter = SamplingParams(temperature=0, max_tokens=50, logit_bias={FIRST_BYTE + ord("e"): 100})
+    turns = user("say e")
+    first = await ask(engine, turns, letter, drafted("draft"))
+    assert first.text == "e" * 50, "one token a letter, where the tokenizer makes one of two"
+    turns += [ChatMessage(role="assistant", content=first.text), *user("again")]
+    second = await ask(engine, turns, letter)
+    assert second.started.reused_tokens >= first.started.prompt_tokens + 49
 
 
 async def test_stopping_in_the_middle_of_an_answer_keeps_what_was_written(engine: EngineClient):

@@ -72,6 +72,16 @@ async def test_a_worker_killed_in_an_answer_fails_it_by_name_and_the_next_answer
     assert after.started.baseline.tokens_per_second > 0
 
 
+async def test_the_next_worker_gets_the_target_that_was_loaded_last(client: EngineClient):
+    await client.load("draft")
+    pid = client.health.pid
+    os.kill(pid, signal.SIGKILL)
+    health = await client.wait_until(
+        lambda health: health.ready and health.pid != pid, timeout_s=LIMIT_S
+    )
+    assert health.model.path.endswith("draft.gguf")
+
+
 async def test_queued_answers_outlive_the_worker(client: EngineClient):
     heard = Heard()
     running = asyncio.create_task(ask(client, "go on", greedy(8000), heard=heard))

@@ -232,6 +232,8 @@ def test_prints_of_native_code_do_not_reach_the_protocol():
 
 
 def test_heartbeats_come_by_themselves_and_an_idle_worker_is_not_blamed(worker: RawWorker):
+    worker.write(generate("a", 5))
+    worker.next(Failed)
     beats = (m for m in worker.messages(heartbeats=True) if isinstance(m, Heartbeat))
     assert [beat.progress_age_s for beat in islice(beats, 2)] == [0, 0]
 

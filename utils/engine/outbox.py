@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import NamedTuple
 
 from utils.engine.protocol import Failed, Happened, Heartbeat, Message, encode
 from utils.errors import ProtocolError
@@ -22,6 +23,13 @@ HEARTBEAT_S = 1.0
 WAITING_MESSAGES = 4096
 
 
+class _Occurrence(NamedTuple):
+    """An event on its way: it becomes a message only once joined with its neighbours."""
+
+    id: str
+    event: Event
+
+
 class Outbox:
     """Writes to the file descriptor `fd`; `progress_age` tells the age of the last progress."""
 
@@ -29,7 +37,7 @@ class Outbox:
         self._fd = fd
         self._progress_age = progress_age
         self._changed = threading.Condition()
-        self._waiting: deque[Message] = deque()
+        self._waiting: deque[Message | _Occurrence] = deque()
         self._urgent = False
         self._closed = False
         self._flush_at = 0.0
@@ -45,7 +53,7 @@ class Outbox:
         """Write an event of an answer: tokens when due, anything else at once."""
         if isinstance(event, Started):
             self._flush_at = 0.0
-        self._put(Happened(id=request_id, event=event), urgent=not isinstance(event, Tokens))
+        self._put(_Occurrence(request_id, event), urgent=not isinstance(event, Tokens))
 
     def close(self, timeout_s: float) -> None:
         """Write what is left, for so long at most."""
@@ -54,9 +62,10 @@ class Outbox:
             self._changed.notify_all()
         self._thread.join(timeout_s)
 
-    def _put(self, message: Message, *, urgent: bool) -> None:
+    def _put(self, message: Message | _Occurrence, *, urgent: bool) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._waiting) < WAITING_MESSAGES or self._closed)
+            while len(self._waiting) >= WAITING_MESSAGES and not self._closed:
+                self._changed.wait()
             if self._closed:
                 return
             wakes = urgent or not self._waiting
@@ -76,7 +85,7 @@ class Outbox:
                     self._changed.notify_all()
                 return
 
-    def _take(self) -> list[Message] | None:
+    def _take(self) -> list[Message | _Occurrence] | None:
         """Wait for something due; `None` after the end."""
         with self._changed:
             while not self._is_due() and not self._closed:
@@ -104,32 +113,34 @@ class Outbox:
         return self._urgent or tokens_due or now >= self._beat_at
 
 
-def _stream(message: Message) -> str | None:
+def _stream(message: Message | _Occurrence) -> str | None:
     """Return whose tokens the message carries, if any."""
-    if isinstance(message, Happened) and isinstance(message.event, Tokens):
+    if isinstance(message, _Occurrence) and isinstance(message.event, Tokens):
         return message.id
     return None
 
 
-def _joined(batch: list[Message]) -> list[Message]:
-    """Join neighbouring tokens of one answer into one message."""
-    joined: list[Message] = []
-    for answer_id, messages in groupby(batch, key=_stream):
-        if answer_id is None:
-            joined += messages
-        else:
-            joined.append(Happened(id=answer_id, event=_join_tokens(messages)))
-    return joined
+def _joined(batch: list[Message | _Occurrence]) -> Iterator[Message]:
+    """Yield messages, neighbouring tokens of one answer in one."""
+    for answer_id, group in groupby(batch, key=_stream):
+        for message in group if answer_id is None else [_join_tokens(answer_id, group)]:
+            yield _happened(message) if isinstance(message, _Occurrence) else message
 
 
-def _join_tokens(messages: Iterable[Message]) -> Tokens:
-    events = [message.event for message in messages if isinstance(message, Happened)]
-    parts = [event for event in events if isinstance(event, Tokens)]
-    return Tokens(
-        tokens=tuple(token for part in parts for token in part.tokens),
-        rounds=tuple(stats for part in parts for stats in part.rounds),
-        baseline=parts[-1].baseline,
+def _join_tokens(answer_id: str, group: Iterable[Message | _Occurrence]) -> _Occurrence:
+    parts = [part.event for part in group if isinstance(part, _Occurrence)]
+    events = [event for event in parts if isinstance(event, Tokens)]
+    joined = Tokens(
+        tokens=tuple(token for event in events for token in event.tokens),
+        rounds=tuple(stats for event in events for stats in event.rounds),
+        baseline=events[-1].baseline,
     )
+    return _Occurrence(answer_id, joined)
+
+
+def _happened(occurrence: _Occurrence) -> Happened:
+    # What comes from the decoder needs no check: the other end makes one.
+    return Happened.model_construct(id=occurrence.id, event=occurrence.event)
 
 
 def _encoded(message: Message) -> bytes:

@@ -1,0 +1,43 @@
+"""Entry: the pages, and the HTTP routes beside them, as one ASGI app.
+
+Start it with `streamlit run app.py`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import streamlit as st
+
+from api.headers import security_headers
+from api.health import health_route
+from config import get_settings
+from utils.chat.opening import open_engine
+from utils.engine.runtime import close_engine, get_engine
+from utils.errors import ConfigError
+
+try:
+    get_settings()
+except ConfigError as error:
+    sys.stderr.write(f"SpecChat cannot start: {error}\n")
+    sys.exit(2)
+
+
+@asynccontextmanager
+async def lifespan(_app: st.App) -> AsyncGenerator[None]:
+    """Load the target while the pages are there already; end the engine with the app."""
+    engine = get_engine()
+    engine.thread.call(open_engine(engine.client))
+    yield
+    close_engine()
+
+
+app = st.App(
+    Path(__file__).parent / "pages" / "main.py",
+    routes=[health_route(lambda: get_engine().client.health)],
+    middleware=[security_headers()],
+    lifespan=lifespan,
+)

@@ -1,0 +1,19 @@
+"""Script of the app: which pages there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+ABOUT = "SpecChat: chat with local models, drafted and verified, measured on this machine."
+
+st.set_page_config(
+    page_title="SpecChat",
+    page_icon=str(Path(__file__).parent / "parts" / "icon.svg"),
+    layout="wide",
+    menu_items={"About": ABOUT},
+)
+st.navigation(
+    [st.Page("chat.py", title="Chat", icon=":material/forum:", default=True)], position="top"
+).run()

@@ -1,0 +1,128 @@
+"""One turn of a conversation: the question, the answer as far as it is, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.parts import session
+from pages.parts.charts import draw_acceptance, draw_speedup
+from pages.parts.live import PANEL, draw_panel
+from utils.chat import wording
+from utils.chat.conversation import Turn
+from utils.chat.jobs import get_board
+from utils.chat.markdown import literal, safe_markdown
+from utils.chat.snapshots import JobSnapshot
+from utils.chat.token_sources import source_html
+
+TEXT_S = 0.1
+CHARTS_S = 0.5
+
+
+def draw_question(turn: Turn) -> None:
+    """Draw what the user asked, as plain text."""
+    with (
+        st.container(key=f"question_{turn.job_id}"),
+        st.chat_message("user", avatar=":material/person:"),
+    ):
+        st.text(turn.question)
+
+
+def draw_earlier_answer(turn: Turn, *, shows_sources: bool) -> None:
+    """Draw a finished answer that is not the last one: its charts are folded away."""
+    if turn.answer is None:
+        return
+    with st.chat_message("assistant", avatar=":material/bolt:"):
+        _draw_text(turn.answer, shows_sources=shows_sources)
+        _draw_figures(turn.answer, key=turn.job_id, has_charts=True)
+
+
+def draw_last_answer(turn: Turn, *, shows_sources: bool) -> None:
+    """Draw the last answer with its charts beside it, again and again while it is written.
+
+    Text and charts have a rhythm each: charts are far dearer for the browser.
+    """
+    is_live = turn.answer is None
+    with st.chat_message("assistant", avatar=":material/bolt:"):
+        if not turn.settings.speculative.performance_monitoring:
+            _live(_draw_growing, TEXT_S if is_live else None)(turn, shows_sources=shows_sources)
+            return
+        text, panel = st.columns([5, 2], gap="large")
+        with text:
+            _live(_draw_growing, TEXT_S if is_live else None)(turn, shows_sources=shows_sources)
+        with panel, st.container(key=PANEL, gap="small"):
+            _live(_draw_panel, CHARTS_S if is_live else None)(turn)
+
+
+def _live(draw: Callable[..., None], every_s: float | None) -> Callable[..., None]:
+    return st.fragment(draw, run_every=every_s)
+
+
+def _draw_growing(turn: Turn, *, shows_sources: bool) -> None:
+    answer = turn.answer or _running(turn)
+    _draw_progress(answer)
+    _draw_text(answer, shows_sources=shows_sources)
+    if turn.answer is not None:
+        _draw_figures(answer, key=turn.job_id, has_charts=False)
+        return
+    st.caption(literal(wording.quiet_line(answer)) or "\u00a0")
+    if _has_settled(turn):
+        st.rerun()
+
+
+def _draw_panel(turn: Turn) -> None:
+    draw_panel(turn.answer or _running(turn), key=turn.job_id)
+
+
+def _running(turn: Turn) -> JobSnapshot:
+    job = get_board().find(turn.job_id)
+    if job is None:
+        st.rerun()
+    return job.snapshot()
+
+
+def _has_settled(turn: Turn) -> bool:
+    turns = session.open_conversation().turns
+    return not turns or turns[-1].job_id != turn.job_id or turns[-1].answer is not None
+
+
+def _draw_progress(answer: JobSnapshot) -> None:
+    line = wording.progress_line(answer)
+    if answer.state == "prefilling":
+        st.progress(wording.prompt_share(answer), text=line)
+    elif line:
+        st.markdown(f":shimmer[{line}]")
+
+
+def _draw_text(answer: JobSnapshot, *, shows_sources: bool) -> None:
+    if shows_sources and answer.runs:
+        st.html(source_html(answer.runs))
+    elif answer.text:
+        st.markdown(safe_markdown(answer.text), anchors=False)
+    if answer.error:
+        st.error(literal(wording.sentence(answer.error)), icon=":material/error:")
+
+
+def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
+    """Draw the quiet line, which opens into details."""
+    line = wording.quiet_line(answer)
+    if not line:
+        return
+    details = st.expander(literal(line), type="compact", key=f"details_{key}", on_change="rerun")
+    if not details.open:
+        return
+    with details:
+        for name, value in wording.detail_rows(answer):
+            label, text = st.columns([1, 5], gap="small")
+            label.caption(name)
+            text.text(value)
+        st.caption(wording.baseline_sentence(answer.stats.baseline))
+        if has_charts:
+            left, right = st.columns(2, gap="medium")
+            with left:
+                st.caption("Acceptance by round")
+                draw_acceptance(answer, key=f"acceptance_{key}")
+            with right:
+                st.caption("Speedup by round")
+                draw_speedup(answer, key=f"speedup_{key}")

@@ -1,0 +1,43 @@
+"""The two charts of an answer."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from utils.charts import DARK, LIGHT, ChartColors, acceptance_figure, speedup_figure
+from utils.chat import wording
+from utils.chat.snapshots import JobSnapshot
+
+CONFIG = {"displayModeBar": False, "scrollZoom": False}
+
+
+def draw_acceptance(answer: JobSnapshot, *, key: str) -> None:
+    """Draw the acceptance rate by round."""
+    st.plotly_chart(
+        acceptance_figure(answer.rounds, _colors()),
+        theme=None,
+        key=key,
+        config=CONFIG,
+        alt=f"Acceptance rate by round; {wording.acceptance(answer.stats)}",
+    )
+
+
+def draw_speedup(answer: JobSnapshot, *, key: str) -> None:
+    """Draw the speedup over plain decoding by round."""
+    st.plotly_chart(
+        speedup_figure(answer.rounds, answer.stats.baseline.tokens_per_second, _colors()),
+        theme=None,
+        key=key,
+        config=CONFIG,
+        alt=f"Speedup by round; {wording.speedup(answer.stats)}",
+    )
+
+
+def preload_charts() -> None:
+    """Have the browser fetch what charts need, out of sight."""
+    with st.container(key="chart_preload"):
+        st.plotly_chart(acceptance_figure((), _colors()), theme=None, key="preloaded")
+
+
+def _colors() -> ChartColors:
+    return DARK if st.context.theme.type == "dark" else LIGHT

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from api import VERSION
+from api.headers import security_headers
+from api.health import health_route
+from tests.chat.stand_in import READY
+from utils.engine.health import EngineHealth
+
+
+def get(health):
+    app = Starlette(routes=[health_route(lambda: health)], middleware=[security_headers()])
+    return TestClient(app).get("/health")
+
+
+def test_a_ready_engine_is_well():
+    response = get(READY)
+    assert response.status_code == 200
+    assert response.json() == {
+        "live": True,
+        "ready": True,
+        "state": "ready",
+        "reason": "",
+        "worker": {"pid": 4242, "restarts": 0, "progress_age_s": 0.0},
+        "queue_length": 0,
+        "model": "demo-target",
+        "version": VERSION,
+    }
+
+
+@pytest.mark.parametrize(
+    ("health", "status"),
+    [
+        (EngineHealth(state="loading", live=True, stage="loading"), 200),
+        (EngineHealth(state="restarting", live=True, reason="died"), 200),
+        (EngineHealth(state="failed", reason="3 crashes"), 503),
+        (EngineHealth(), 503),
+        (replace(READY, state="busy", ready=False, progress_age_s=200.0), 503),
+    ],
+)
+def test_the_status_tells_a_probe_whether_to_restart_the_app(health, status):
+    response = get(health)
+    assert response.status_code == status
+    assert response.json()["reason"] == health.reason
+
+
+def test_health_takes_no_other_method():
+    app = Starlette(routes=[health_route(lambda: READY)])
+    assert TestClient(app).post("/health").status_code == 405
+
+
+def test_every_response_forbids_the_browser_to_speak_to_other_hosts():
+    headers = get(READY).headers
+    policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
+    for kind in ("default-src", "img-src", "connect-src", "font-src", "style-src"):
+        assert not any(word.startswith(("http", "*")) for word in policy[kind].split())
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["x-content-type-options"] == "nosniff"

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from config import ROOT
+from models.build.inflate import inflate
+from tests.served_app import served_app
+
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+# No end of text, by a target that costs eight times the embedded one and says the same: answers
+# that are long enough to be watched and stopped.
+ENDLESS = {
+    "SPECCHAT_TARGET_MODEL": "costly",
+    "SPECCHAT_SAMPLING__LOGIT_BIAS": '{"0": -100, "1": -100, "2": -100}',
+    "SPECCHAT_SAMPLING__MAX_TOKENS": "1500",
+    "SPECCHAT_SAMPLING__SEED": "5",
+}
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        pytest.fail(f"no Chromium is installed: looked for {', '.join(PROGRAMS)}; install one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def app(chromium):
+    with served_app() as app:
+        yield app
+
+
+@pytest.fixture(scope="session")
+def endless_app(chromium, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    target = ROOT / "models" / "demo-target.gguf"
+    inflate(target, folder / "costly.gguf", type_name="F16", dim=768, layers=12, ffn=2048)
+    with served_app(SPECCHAT_MODEL_FOLDERS=str(folder), **ENDLESS) as app:
+        yield app
+
+
+@pytest.fixture
+def visit(chromium):
+    """Opens the app; at the end nothing may have failed or been asked of another host."""
+
+    @contextmanager
+    def visit(url: str, *, width=1400, height=900, dark=False) -> Iterator[Page]:
+        complaints: list[str] = []
+        scheme = "dark" if dark else "light"
+        context = chromium.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme
+        )
+        context.set_default_timeout(60_000)
+        context.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((url, "data:", "blob:"))
+                else complaints.append(f"request to {request.url}")
+            ),
+        )
+        context.on(
+            "console",
+            lambda message: complaints.append(message.text) if message.type == "error" else None,
+        )
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(url)
+        page.get_by_placeholder("Ask something").wait_for()
+        yield page
+        context.close()
+        assert complaints == []
+
+    return visit

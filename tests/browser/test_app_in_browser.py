@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ANSWER = '[aria-label="Chat message from assistant"]'
+PANEL = ".st-key-live_upper_acceptance"
+LINE = f"{PANEL} .js-line"
+LONGER = "([all, than]) => [...document.querySelectorAll(all)].at(-1)?.innerText.length > than"
+REDRAWN = """([line, before]) => {
+  const now = document.querySelector(line)?.getAttribute("d");
+  return now && now !== before;
+}"""
+
+
+def ask(page, question):
+    page.get_by_placeholder("Ask something").fill(question)
+    page.keyboard.press("Enter")
+
+
+def length(page):
+    return len(page.locator(ANSWER).last.inner_text())
+
+
+def wait_for_more_text(page, than):
+    page.wait_for_function(LONGER, arg=[ANSWER, than])
+
+
+def wait_for_text(page, count=200):
+    wait_for_more_text(page, count)
+
+
+def stop(page):
+    page.get_by_role("button", name=re.compile("^Stop")).click()
+    page.get_by_role("button", name="Regenerate").wait_for()
+
+
+def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app, visit):
+    with visit(app.url) as page:
+        page.get_by_role("heading", name="Ask, and watch it draft").wait_for()
+        page.get_by_role("button", name="What is speculative decoding?").click()
+        page.get_by_role("button", name="Regenerate").wait_for()
+        figures = page.get_by_text(re.compile(r"tokens/s .* accepted .* first token"))
+        figures.wait_for()
+        assert "the embedded draft" in figures.inner_text()
+        assert page.locator(LINE).count() == 1
+
+        page.get_by_text("Speculative decoding", exact=True).click()
+        page.get_by_text("speculative decoding is switched off").wait_for()
+        ask(page, "Count from 1 to 12.")
+        page.get_by_text(re.compile("tokens/s .* no draft")).wait_for()
+        page.locator(PANEL).get_by_text("nothing was drafted").wait_for()
+
+        page.get_by_text(re.compile("tokens/s .* no draft")).click()
+        page.get_by_text(re.compile("Plain decoding of this target")).wait_for()
+
+
+def test_an_answer_grows_its_charts_move_and_stop_keeps_what_is_there(endless_app, visit):
+    with visit(endless_app.url) as page:
+        ask(page, "Tell me a long story about a fox.")
+        wait_for_text(page)
+        first = length(page)
+        wait_for_more_text(page, first)
+        page.locator(LINE).wait_for()
+        page.wait_for_function(REDRAWN, arg=[LINE, page.locator(LINE).get_attribute("d")])
+        page.get_by_text("drafted by the embedded draft").wait_for()
+        stop(page)
+
+        page.get_by_text(re.compile("tokens/s .* stopped")).wait_for()
+        kept = length(page)
+        assert kept > first
+        page.wait_for_timeout(500)
+        assert length(page) == kept
+
+
+def test_clicks_a_second_tab_and_a_reload_leave_a_running_answer_alone(endless_app, visit):
+    with visit(endless_app.url) as page:
+        ask(page, "Tell me a long story about a bear.")
+        wait_for_text(page)
+        page.get_by_text("Show token sources").click()
+        page.get_by_text("drafted, and accepted by the target").wait_for()
+        wait_for_more_text(page, length(page))
+
+        second = page.context.new_page()
+        second.goto(page.url)
+        second.get_by_text("Tell me a long story about a bear.").wait_for()
+        wait_for_text(second)
+
+        seen = length(second)
+        page.reload()
+        wait_for_text(page, seen)
+        stop(page)
+        page.get_by_text(re.compile("tokens/s .* stopped")).wait_for()
+        second.get_by_text(re.compile("tokens/s .* stopped")).wait_for()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_phone_shows_the_whole_chat_in_its_width(app, visit, dark):
+    with visit(app.url, width=390, height=844, dark=dark) as page:
+        ask(page, "What is speculative decoding?")
+        page.get_by_role("button", name="Regenerate").wait_for()
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.get_by_role("button", name="Regenerate").scroll_into_view_if_needed()
+        color = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+        brightness = sum(map(int, re.findall(r"\d+", color)[:3])) / 3
+        assert (brightness < 60) if dark else (brightness > 200)
+
+
+def test_the_browser_itself_refuses_what_a_model_might_try(app, visit):
+    def leak():
+        with visit(app.url) as page:
+            page.evaluate("new Image().src = 'http://192.0.2.1/leak.png'")
+            page.wait_for_timeout(200)
+
+    with pytest.raises(AssertionError, match="Content Security Policy"):
+        leak()

@@ -1,0 +1,128 @@
+"""An engine without models: it plays a given script of events, and waits where it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from utils.engine.health import EngineHealth
+from utils.events import Event, Finished, Mode, Prefilled, Started, Token, Tokens
+from utils.model_session import ModelInfo
+from utils.performance_monitor import Baseline, GenerationStats, PerformanceMonitor, RoundStats
+
+BASELINE = Baseline(100.0, "calibration", 16)
+MODEL = ModelInfo(
+    path="models/demo-target.gguf",
+    name="demo-target",
+    architecture="llama",
+    quantization="F16",
+    parameters=11_000_000,
+    size_bytes=22_762_080,
+    vocabulary_size=4096,
+    trained_context=2048,
+    context_tokens=2048,
+    threads=1,
+    batch_threads=1,
+)
+
+
+READY = EngineHealth(state="ready", live=True, ready=True, pid=4242, model=MODEL, baseline=BASELINE)
+
+
+@dataclass
+class Gate:
+    """A place in a script where the engine waits until the test opens it."""
+
+    opened: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+
+
+Step = Event | Gate | Exception
+
+
+def round_of(words: Sequence[str], *, drafted: int, start: int = 0) -> Tokens:
+    """A round that accepts all but its last word; the last is a bonus or resampled token."""
+    accepted = len(words) - 1
+    last = "plain" if not drafted else "bonus" if accepted == drafted else "resampled"
+    sources = ["accepted"] * accepted + [last]
+    return Tokens(
+        tuple(
+            Token(start + n, word, source, 0.02 * (start + n + 1))
+            for n, (word, source) in enumerate(zip(words, sources, strict=True))
+        ),
+        (RoundStats("demo-draft", drafted, accepted, len(words), 0.001, 0.004, 0.005, drafted),),
+        BASELINE,
+    )
+
+
+def finished(rounds: Sequence[Tokens], reason: str = "stop") -> Finished:
+    monitor = PerformanceMonitor(BASELINE, prompt_tokens=12, reused_tokens=4, ttft_s=0.02)
+    for tokens in rounds:
+        monitor.extend(tokens.rounds)
+    stats: GenerationStats = monitor.result()
+    return Finished(reason, stats)
+
+
+def script(*texts: Sequence[str], drafted: int = 3) -> list[Step]:
+    """A whole answer: one round for each of `texts`."""
+    rounds = [round_of(words, drafted=drafted, start=9 * n) for n, words in enumerate(texts)]
+    return [
+        Started(12, 4, 7, BASELINE),
+        Prefilled(4, 12),
+        Prefilled(12, 12),
+        Mode("speculative", "demo-draft", "drafting with demo-draft"),
+        *rounds,
+        finished(rounds),
+    ]
+
+
+class StandInClient:
+    def __init__(self) -> None:
+        self.health = READY
+        self.scripts: list[list[Step]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.closed = 0
+
+    async def generate(self, messages, *, sampling, speculative, owner) -> AsyncGenerator[Event]:
+        self.asked.append(
+            {
+                "messages": messages,
+                "sampling": sampling,
+                "speculative": speculative,
+                "owner": owner,
+            }
+        )
+        steps = self.scripts.pop(0) if self.scripts else script(["Hello", " there", "."])
+        try:
+            for step in steps:
+                if isinstance(step, Gate):
+                    step.reached.set()
+                    await asyncio.to_thread(step.opened.wait)
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield step
+        finally:
+            self.closed += 1
+
+
+class StandInEngine:
+    """Looks like the engine's runtime to whoever uses it."""
+
+    def __init__(self) -> None:
+        self.client = StandInClient()
+        self.thread = self
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def call(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()

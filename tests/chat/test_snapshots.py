@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from time import perf_counter
+
+from tests.chat.stand_in import BASELINE, finished, round_of
+from utils.chat.snapshots import AnswerRecord, SourceRun
+from utils.events import Mode, Prefilled, Queued, Started
+
+
+def test_a_record_goes_from_the_queue_through_the_prompt_to_text_and_end(request_):
+    record = AnswerRecord(request_)
+    states = []
+    rounds = [round_of(["one", " two"], drafted=3)]
+    for event in (Queued(2), Started(9, 4, 5, BASELINE), *rounds, finished(rounds)):
+        record.take(event)
+        states.append(record.snapshot().state)
+
+    assert states == ["queued", "prefilling", "writing", "done"]
+
+
+def test_a_waiting_answer_knows_its_place_until_it_begins(request_):
+    record = AnswerRecord(request_)
+    record.take(Queued(3))
+    assert record.snapshot().queue_position == 3
+    record.take(Started(9, 4, 5, BASELINE))
+    assert record.snapshot().queue_position == 0
+
+
+def test_prompt_progress_starts_at_what_the_cache_still_held(request_):
+    record = AnswerRecord(request_)
+    record.take(Started(9, 4, 5, BASELINE))
+    assert (record.snapshot().prompt_done, record.snapshot().prompt_total) == (4, 9)
+    record.take(Prefilled(8, 9))
+    assert record.snapshot().prompt_done == 8
+
+
+def test_neighbours_of_one_source_become_one_run(request_):
+    record = AnswerRecord(request_)
+    record.take(round_of(["a", "b", "c"], drafted=2))
+    record.take(round_of(["d", "e"], drafted=2))
+
+    assert record.snapshot().runs == (
+        SourceRun("accepted", "ab"),
+        SourceRun("bonus", "c"),
+        SourceRun("accepted", "d"),
+        SourceRun("resampled", "e"),
+    )
+
+
+def test_runs_join_to_the_text(request_):
+    record = AnswerRecord(request_)
+    for words in (["a", "b", ""], ["`"], ["", "[", "\n"]):
+        record.take(round_of(words, drafted=2))
+        snapshot = record.snapshot()
+        assert "".join(run.text for run in snapshot.runs) == snapshot.text
+
+
+def test_a_snapshot_stays_the_same_object_until_something_happens(request_):
+    record = AnswerRecord(request_)
+    before = record.snapshot()
+    assert record.snapshot() is before
+    record.take(Mode("standard", None, "switched off"))
+    assert record.snapshot() is not before
+    assert before.mode is None
+
+
+def test_figures_while_writing_equal_those_at_the_end(request_):
+    record = AnswerRecord(request_)
+    rounds = [round_of(["a", "b", "c"], drafted=2), round_of(["d"], drafted=2)]
+    for event in (Started(12, 4, 5, BASELINE), *rounds):
+        record.take(event)
+    before = record.snapshot().stats
+    record.take(finished(rounds))
+
+    assert record.snapshot().stats == before
+    assert before.accepted == 2
+
+
+def test_a_snapshot_of_20_000_tokens_takes_milliseconds(request_):
+    record = AnswerRecord(request_)
+    for start in range(0, 20_000, 4):
+        record.take(round_of([" word"] * 4, drafted=5, start=start))
+        if start % 400 == 0:
+            record.snapshot()
+    times = []
+    for _ in range(5):
+        record.take(round_of([" word"] * 4, drafted=5))
+        began = perf_counter()
+        record.snapshot()
+        times.append(perf_counter() - began)
+
+    assert len(record.snapshot().runs) > 9_000
+    assert min(times) < 0.01

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from config import SpeculativeConfig
+from tests.chat.stand_in import BASELINE, READY, finished, round_of
+from utils.chat.snapshots import AnswerRecord
+from utils.chat.wording import (
+    badge,
+    baseline_sentence,
+    detail_rows,
+    duration,
+    figure,
+    progress_line,
+    prompt_share,
+    quiet_line,
+    sentence,
+)
+from utils.engine.health import EngineHealth
+from utils.events import Mode, Prefilled, Queued, Started
+from utils.performance_monitor import Baseline
+
+ON = SpeculativeConfig()
+OFF = SpeculativeConfig(enabled=False)
+
+
+@pytest.fixture
+def record(request_):
+    return AnswerRecord(request_)
+
+
+@pytest.fixture
+def answer(record):
+    rounds = [round_of(["a", "b", "c"], drafted=3), round_of(["d", "e", "f", "g"], drafted=3)]
+    mode = Mode("speculative", "embedded", "")
+    for event in (Started(12, 4, 7, BASELINE), mode, *rounds, finished(rounds)):
+        record.take(event)
+    return record.snapshot()
+
+
+def test_the_quiet_line_says_speed_gain_acceptance_wait_and_draft(answer):
+    assert quiet_line(answer) == (
+        "700 tokens/s · 7.0\N{MULTIPLICATION SIGN} plain · 83% accepted · 3.5 tokens a round"
+        " · first token 20 ms · the embedded draft"
+    )
+
+
+def test_the_quiet_line_of_a_stopped_answer_says_so(record):
+    record.take(round_of(["a"], drafted=0))
+    record.stop()
+    assert quiet_line(record.snapshot()).endswith("no draft · stopped")
+
+
+def test_an_answer_stopped_before_its_first_token_says_that(record):
+    record.stop()
+    assert quiet_line(record.snapshot()) == "stopped before the first token"
+
+
+def test_an_answer_cut_at_the_limit_says_so(record):
+    rounds = [round_of(["a"], drafted=0)]
+    record.take(rounds[0])
+    record.take(finished(rounds, "length"))
+    assert "cut at the token limit" in quiet_line(record.snapshot())
+
+
+def test_no_line_claims_a_speedup_without_a_measured_plain_speed(answer):
+    unknown = replace(answer, stats=replace(answer.stats, baseline=Baseline()))
+    assert "plain" not in quiet_line(unknown)
+    assert "no speedup is claimed" in baseline_sentence(unknown.stats.baseline)
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"), [("calibration", "when the model was loaded"), ("running", "refined")]
+)
+def test_the_plain_speed_comes_with_when_and_how_it_was_measured(origin, words):
+    text = baseline_sentence(Baseline(123.4, origin, 32))
+    assert words in text
+    assert "123 tokens/s" in text
+    assert "32 steps" in text
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Queued(1), "Waiting as next in the queue"),
+        (Queued(4), "Waiting as number 4 in the queue"),
+        (Started(12, 4, 7, BASELINE), "Reading the prompt: 4 of 12 tokens"),
+        (round_of(["a"], drafted=1), ""),
+    ],
+)
+def test_an_answer_without_text_says_what_it_waits_for(record, event, line):
+    assert progress_line(record.snapshot()) == "Waiting for the engine"
+    record.take(event)
+    assert progress_line(record.snapshot()) == line
+
+
+def test_prompt_progress_is_a_share_even_of_nothing(record):
+    assert prompt_share(record.snapshot()) == 0
+    record.take(Prefilled(6, 12))
+    assert prompt_share(record.snapshot()) == 0.5
+
+
+def test_details_name_what_the_line_leaves_out(answer):
+    rows = dict(detail_rows(answer))
+    assert rows["Drafted"] == "5 of 6 tokens accepted"
+    assert rows["Prompt"] == "12 tokens, 4 still in the cache, first token after 20 ms"
+    assert rows["Draft"] == "the embedded draft, at most 5 tokens a round"
+    assert rows["Sampling"] == "temperature 0.8, seed 7"
+
+
+def test_details_of_an_answer_that_never_began_are_honest(record):
+    record.stop()
+    rows = dict(detail_rows(record.snapshot()))
+    assert rows["Mode"] == "not begun"
+    assert "Drafted" not in rows
+
+
+@pytest.mark.parametrize(
+    ("health", "label", "reason", "tone"),
+    [
+        (EngineHealth(), "Engine stopped", "not been started", "bad"),
+        (EngineHealth(state="failed", reason="3 crashes"), "Engine failed", "3 crashes", "bad"),
+        (
+            EngineHealth(state="loading", live=True, stage="measuring"),
+            "Loading",
+            "measuring",
+            "busy",
+        ),
+        (EngineHealth(state="restarting", live=True, reason="died"), "Restarting", "died", "busy"),
+        (EngineHealth(state="ready", live=True), "No answers", "no target is loaded", "bad"),
+        (READY, "Speculative", "the next answer is drafted by: tiny", "good"),
+    ],
+)
+def test_the_badge_says_the_state_and_why(health, label, reason, tone):
+    shown = badge(health, ON, None, draft="tiny")
+    assert (shown.label, shown.tone) == (label, tone)
+    assert reason in shown.reason
+
+
+def test_the_badge_says_when_drafting_is_switched_off():
+    shown = badge(READY, OFF, None, draft="tiny")
+    assert (shown.label, shown.reason) == ("Standard", "speculative decoding is switched off")
+
+
+@pytest.mark.parametrize(
+    ("mode", "label", "reason"),
+    [
+        (Mode("speculative", "embedded", ""), "Speculative", "drafted by the embedded draft"),
+        (Mode("standard", None, "vocabularies differ"), "Standard", "vocabularies differ"),
+        (Mode("standard", None, ""), "Standard", "nothing is drafted"),
+    ],
+)
+def test_while_an_answer_is_written_the_badge_speaks_of_it(record, mode, label, reason):
+    record.take(mode)
+    shown = badge(READY, OFF, record.snapshot(), draft="tiny")
+    assert (shown.label, shown.reason) == (label, reason)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0004, "0.4 ms"), (0.123, "123 ms"), (2.34, "2.3 s")]
+)
+def test_durations_read_well(seconds, text):
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(3.14159, "3.1"), (1234.5, "1,234")])
+def test_rates_read_well(value, text):
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [("draft is gone: ask again", "Draft is gone: ask again."), ("Why?", "Why?"), ("", ".")],
+)
+def test_errors_read_as_sentences(error, text):
+    assert sentence(error) == text

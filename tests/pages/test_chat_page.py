@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from config import ROOT, get_settings
+from tests.chat.stand_in import BASELINE, READY, Gate, StandInEngine, finished, round_of, script
+from utils.chat.conversation import get_shelf
+from utils.chat.jobs import get_board
+from utils.draft_models import DraftOption
+from utils.engine.health import EngineHealth
+from utils.errors import EngineCrashedError, ModelFileError
+from utils.events import Mode, Queued, Started
+
+SCRIPT = ROOT / "pages" / "main.py"
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    engine = StandInEngine()
+    monkeypatch.setattr("utils.engine.runtime.get_engine", lambda: engine)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def page(engine):
+    return open_page()
+
+
+def open_page(**parameters):
+    page = AppTest.from_file(SCRIPT, default_timeout=20)
+    for name, value in parameters.items():
+        page.query_params[name] = value
+    return check(page.run())
+
+
+def check(page):
+    assert not page.exception
+    return page
+
+
+def ask(page, question):
+    return check(page.chat_input[0].set_value(question).run())
+
+
+def wait_for_answer(page):
+    assert job_of(page).wait(10)
+    return check(page.run())
+
+
+def job_of(page):
+    conversation = page.session_state["conversation"]
+    job = get_board().find(conversation.turns[-1].job_id)
+    assert job is not None
+    return job
+
+
+def shown(page):
+    return "\n".join(element.value for element in (*page.markdown, *page.text, *page.caption))
+
+
+def test_an_empty_chat_invites_with_examples(page):
+    assert page.title[0].value == "Ask, and watch it draft"
+    examples = [button for button in page.button if str(button.key).startswith("example_")]
+    assert len(examples) >= 4
+
+
+def test_a_click_on_an_example_asks_it(engine, page):
+    example = next(button for button in page.button if str(button.key).startswith("example_"))
+    check(example.click().run())
+    wait_for_answer(page)
+
+    assert engine.client.asked[0]["messages"][-1].content == example.label
+    assert "Hello there." in shown(page)
+    assert not page.title
+
+
+def test_a_question_is_answered_with_its_figures(engine, page):
+    engine.client.scripts.append(script(["Good", " day"], ["."]))
+    ask(page, "Hello?")
+    wait_for_answer(page)
+
+    assert [text.value for text in page.text][:1] == ["Hello?"]
+    assert "Good day." in shown(page)
+    (line,) = [e.label for e in page.expander if "tokens/s" in e.label]
+    assert "accepted" in line
+    assert len(page.get("plotly_chart")) == 4
+
+
+def test_settings_reach_the_engine(engine, page):
+    page.toggle(key="setting_enabled").set_value(False)
+    page.slider(key="setting_temperature").set_value(0.0)
+    page.number_input(key="setting_seed").set_value(11)
+    page.number_input(key="setting_max_tokens").set_value(33)
+    page.text_area(key="setting_system_prompt").set_value("Be brief.")
+    page.text_area(key="setting_stop").set_value("END\n\nSTOP")
+    page.selectbox(key="setting_verifier").select("block")
+    check(page.run())
+    ask(page, "Hello?")
+    wait_for_answer(page)
+
+    asked = engine.client.asked[0]
+    assert not asked["speculative"].enabled
+    assert asked["speculative"].verifier == "block"
+    assert asked["sampling"].is_greedy
+    assert (asked["sampling"].seed, asked["sampling"].max_tokens) == (11, 33)
+    assert asked["sampling"].stop == ("END", "STOP")
+    assert asked["messages"][0].content == "Be brief."
+
+
+def test_a_wrong_setting_is_explained_and_nothing_is_asked(engine, page):
+    page.text_area(key="setting_stop").set_value("x" * 200)
+    ask(page, "Hello?")
+
+    assert "stop is not valid" in page.toast[0].value
+    assert engine.client.asked == []
+
+
+def test_no_click_disturbs_a_running_answer(engine, page):
+    gate, first = Gate(), round_of(["Good"], drafted=2)
+    engine.client.scripts.append([Started(3, 0, 1, BASELINE), first, gate, finished([first])])
+    ask(page, "Hello?")
+    assert gate.reached.wait(10)
+
+    check(page.toggle(key="setting_show_sources").set_value(True).run())
+    check(page.slider(key="setting_temperature").set_value(0.1).run())
+    assert job_of(page).snapshot().is_active
+
+    gate.opened.set()
+    wait_for_answer(page)
+    assert len(engine.client.asked) == 1
+
+
+def test_a_question_during_an_answer_goes_back_into_the_input(engine, page):
+    gate = Gate()
+    engine.client.scripts.append([gate, *script(["one"])])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    ask(page, "2?")
+
+    assert "still being written" in page.toast[0].value
+    assert page.chat_input[0].proto.value == "2?"
+    gate.opened.set()
+    wait_for_answer(page)
+    assert len(engine.client.asked) == 1
+
+
+def test_stop_keeps_the_partial_answer(engine, page):
+    gate = Gate()
+    engine.client.scripts.append([Started(3, 0, 1, BASELINE), round_of(["Half"], drafted=2), gate])
+    ask(page, "Hello?")
+    assert gate.reached.wait(10)
+    check(page.button(key="stop").click().run())
+    wait_for_answer(page)
+
+    assert "Half" in shown(page)
+    assert any("stopped" in element.label for element in page.expander)
+    gate.opened.set()
+
+
+def test_there_is_nothing_to_stop_without_a_running_answer(page):
+    with pytest.raises(KeyError):
+        page.button(key="stop")
+
+
+def test_regenerate_writes_the_last_answer_again(engine, page):
+    engine.client.scripts += [script(["one"]), script(["two"])]
+    ask(page, "1?")
+    wait_for_answer(page)
+    check(page.button(key="again").click().run())
+    wait_for_answer(page)
+
+    assert "two" in shown(page)
+    assert len(page.session_state["conversation"].turns) == 1
+
+
+def test_new_chat_leaves_a_running_answer_alone_and_its_address_finds_it_again(engine, page):
+    gate = Gate()
+    engine.client.scripts.append([gate, *script(["one"])])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    address, job = page.query_params["chat"], job_of(page)
+    check(page.button(key="new_chat").click().run())
+    assert page.title
+    assert "chat" not in page.query_params
+
+    gate.opened.set()
+    assert job.wait(10)
+    assert "one" in shown(open_page(chat=address))
+
+
+def test_a_second_tab_on_the_same_address_sees_the_running_answer(engine, page):
+    gate, first = Gate(), round_of(["Good"], drafted=2)
+    engine.client.scripts.append([Started(3, 0, 1, BASELINE), first, gate, finished([first])])
+    ask(page, "Hello?")
+    assert gate.reached.wait(10)
+
+    second = open_page(chat=page.query_params["chat"])
+
+    assert "Good" in shown(second)
+    assert second.button(key="stop")
+    gate.opened.set()
+    assert job_of(page).wait(10)
+
+
+def test_another_session_sees_nothing_of_a_conversation(engine, page):
+    engine.client.scripts.append(script(["secret-canary"]))
+    ask(page, "1?")
+    wait_for_answer(page)
+
+    other = open_page()
+    assert "secret-canary" not in shown(other)
+    assert "secret-canary" not in shown(open_page(chat="guess"))
+
+
+def test_an_error_is_one_sentence_and_the_next_question_works(engine, page):
+    engine.client.scripts += [[EngineCrashedError("the engine died: ask again")], script(["fine"])]
+    ask(page, "1?")
+    wait_for_answer(page)
+    assert [error.value for error in page.error] == ["The engine died:\u2060 ask again\\."]
+
+    ask(page, "2?")
+    wait_for_answer(page)
+    assert "fine" in shown(page)
+
+
+def test_waiting_says_its_place_in_the_queue(engine, page):
+    gate = Gate()
+    engine.client.scripts.append([Queued(3), gate])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    check(page.run())
+    assert "number 3 in the queue" in shown(page)
+    job_of(page).cancel()
+    assert job_of(page).wait(10)
+    gate.opened.set()
+
+
+def test_token_sources_are_drawn_escaped_with_a_legend(engine, page):
+    engine.client.scripts.append(script(["<b>", "]"], drafted=1))
+    check(page.toggle(key="setting_show_sources").set_value(True).run())
+    ask(page, "1?")
+    wait_for_answer(page)
+
+    drawn = [element.value for element in page.html]
+    assert any("&lt;b&gt;" in html for html in drawn)
+    assert any("resampled" in html and "bonus" in html for html in drawn)
+
+
+def test_no_text_of_model_or_user_is_drawn_as_html(engine, page):
+    engine.client.scripts.append(script(["<script>x</script> ![i](http://evil.example/i.png)"]))
+    ask(page, "<b>user</b>")
+    wait_for_answer(page)
+
+    assert not any(element.allow_html for element in (*page.markdown, *page.caption))
+    assert "![" not in shown(page)
+    assert page.text[0].value == "<b>user</b>"
+
+
+@pytest.mark.parametrize(
+    ("health", "label"),
+    [
+        (READY, "Speculative"),
+        (EngineHealth(state="loading", live=True, stage="measuring plain decoding"), "Loading"),
+        (EngineHealth(state="failed", reason="3 crashes within 60 s"), "Engine failed"),
+    ],
+)
+def test_the_badge_says_the_state_and_why(engine, health, label):
+    engine.client.health = health
+    page = open_page()
+    assert label in shown(page)
+    assert (health.stage or health.reason or "drafted by") in shown(page)
+
+
+def test_the_badge_follows_the_answer_that_is_written(engine, page):
+    gate = Gate()
+    mode = Mode("standard", None, "draft is missing")
+    engine.client.scripts.append([Started(3, 0, 1, BASELINE), mode, gate, *script(["a"])])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    check(page.run())
+    assert "Standard" in shown(page)
+    assert "draft is missing" in shown(page)
+    gate.opened.set()
+    wait_for_answer(page)
+
+
+def test_details_open_into_settings_and_charts_of_an_earlier_answer(engine, page):
+    for question in ("1?", "2?"):
+        ask(page, question)
+        wait_for_answer(page)
+    earlier = page.session_state["conversation"].turns[0]
+    page.session_state[f"details_{earlier.job_id}"] = True
+    check(page.run())
+
+    assert "temperature 0.8, seed 7" in shown(page)
+    assert len(page.get("plotly_chart")) == 6
+
+
+@pytest.fixture
+def fresh_draft_options():
+    st.cache_data.clear()
+    yield
+    st.cache_data.clear()
+
+
+@pytest.mark.usefixtures("engine", "fresh_draft_options")
+def test_drafts_that_do_not_fit_are_listed_with_the_reason(monkeypatch):
+    fit = DraftOption(name="fit", label="fit", compatible=True, reason="", size_bytes=1)
+    odd = replace(fit, name="odd", label="odd", compatible=False, reason="vocabularies differ")
+    monkeypatch.setattr("pages.parts.settings.draft_options", lambda *_: [fit, odd])
+    page = open_page()
+
+    assert "odd: vocabularies differ" in shown(page)
+    assert page.selectbox(key="setting_draft_model").options == ["fit"]
+
+
+@pytest.mark.usefixtures("engine", "fresh_draft_options")
+def test_a_target_that_cannot_be_read_leaves_the_page_usable(monkeypatch):
+    def fail(*_):
+        raise ModelFileError("file is cut off")
+
+    monkeypatch.setattr("pages.parts.settings.draft_options", fail)
+    assert open_page().chat_input
+
+
+def test_without_performance_monitoring_there_are_no_charts(engine, monkeypatch):
+    monkeypatch.setenv("SPECCHAT_SPECULATIVE__PERFORMANCE_MONITORING", "false")
+    get_settings.cache_clear()
+    try:
+        page = open_page()
+        ask(page, "1?")
+        wait_for_answer(page)
+    finally:
+        get_settings.cache_clear()
+
+    assert page.get("plotly_chart") == []
+    assert get_shelf().find(page.query_params["chat"]) is not None

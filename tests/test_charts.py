@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from utils.charts import DARK, LIGHT, POINT_LIMIT, acceptance_figure, speedup_figure
+from utils.performance_monitor import RoundStats
+
+
+def rounds(count, *, drafted=4, accepted=2, total_s=0.01):
+    return [
+        RoundStats(
+            "d" if drafted else None, drafted, accepted, accepted + 1, 0.001, 0.005, total_s, 0
+        )
+        for _ in range(count)
+    ]
+
+
+def test_acceptance_is_drawn_in_percent_by_round():
+    (line,) = acceptance_figure(rounds(3), LIGHT).data
+    assert list(line.x) == [1, 2, 3]
+    assert list(line.y) == [50, 50, 50]
+
+
+def test_speedup_is_the_speed_over_the_measured_plain_speed():
+    (line,) = speedup_figure(rounds(2), 150, LIGHT).data
+    assert list(line.y) == [2, 2]
+
+
+def test_the_speedup_chart_has_a_line_at_one_and_room_for_it():
+    figure = speedup_figure(rounds(2, total_s=10), 100, LIGHT)
+    (level,) = figure.layout.shapes
+    assert (level.y0, level.y1) == (1, 1)
+    assert figure.layout.yaxis.range[1] >= 1.5
+
+
+@pytest.mark.parametrize("count", [0, 1, 299, 300, 301, 4096, 20_000])
+def test_long_answers_are_thinned_and_keep_the_newest_round(count):
+    for figure in (
+        acceptance_figure(rounds(count), DARK),
+        speedup_figure(rounds(count), 100, DARK),
+    ):
+        (line,) = figure.data
+        assert len(line.x) <= POINT_LIMIT
+        assert (line.x[-1] if line.x else 0) == count
+
+
+@pytest.mark.parametrize(
+    ("figure", "note"),
+    [
+        (acceptance_figure([], LIGHT), "no rounds yet"),
+        (acceptance_figure(rounds(3, drafted=0, accepted=0), LIGHT), "nothing was drafted"),
+        (speedup_figure([], 100, LIGHT), "no rounds yet"),
+        (speedup_figure(rounds(3), 0, LIGHT), "plain speed not measured yet"),
+    ],
+)
+def test_an_empty_chart_says_why_it_is_empty(figure, note):
+    assert [annotation.text for annotation in figure.layout.annotations] == [note]
+    assert not figure.layout.shapes
+
+
+@pytest.mark.parametrize("total_s", [0.0, math.inf, math.nan, 1e-300])
+@pytest.mark.parametrize("plain", [0.0, 1e-300, math.inf, 100.0])
+def test_no_figure_ever_holds_a_value_that_is_not_finite(total_s, plain):
+    for figure in (
+        speedup_figure(rounds(20, total_s=total_s), plain, LIGHT),
+        acceptance_figure(rounds(20, total_s=total_s), LIGHT),
+    ):
+        (line,) = figure.data
+        assert all(math.isfinite(value) for value in line.y)
+        assert math.isfinite(figure.layout.yaxis.range[1])
+        json.loads(figure.to_json(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("colors", [LIGHT, DARK])
+def test_charts_lie_transparent_on_the_page_in_its_colours(colors):
+    figure = acceptance_figure(rounds(3), colors)
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert figure.layout.font.color == colors.text
+    assert figure.data[0].line.color == colors.line

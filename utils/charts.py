@@ -1,0 +1,130 @@
+"""Figures of an answer's rounds: pure functions from measurements to Plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+import plotly.graph_objects as go
+
+from utils.performance_monitor import RoundStats, ratio, rolling_acceptance, rolling_speed
+
+FONT = "'Source Sans', sans-serif"
+POINT_LIMIT = 300
+TIMES = "\N{MULTIPLICATION SIGN}"
+HEIGHT = 132
+
+
+@dataclass(frozen=True, slots=True)
+class ChartColors:
+    """Colours that suit the page's theme, as CSS."""
+
+    line: str
+    fill: str
+    text: str
+    grid: str
+    reference: str
+
+
+LIGHT = ChartColors(
+    line="#0f766e",
+    fill="rgba(15,118,110,.10)",
+    text="#4b5563",
+    grid="rgba(17,24,39,.09)",
+    reference="#9a3412",
+)
+DARK = ChartColors(
+    line="#5eead4",
+    fill="rgba(94,234,212,.10)",
+    text="#a7b0bd",
+    grid="rgba(229,231,235,.12)",
+    reference="#fdba74",
+)
+
+
+def acceptance_figure(rounds: Sequence[RoundStats], colors: ChartColors) -> go.Figure:
+    """Draw the rolling acceptance rate by round, 0 to 100 %."""
+    drafted = any(stats.drafted for stats in rounds)
+    rates = rolling_acceptance(rounds) if drafted else []
+    axis = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}
+    note = "" if drafted else "nothing was drafted" if rounds else "no rounds yet"
+    return _figure([100 * rate for rate in rates], axis, colors, unit="%", note=note)
+
+
+def speedup_figure(
+    rounds: Sequence[RoundStats], plain_tokens_per_second: float, colors: ChartColors
+) -> go.Figure:
+    """Draw the rolling speed by round over the measured plain speed, with a line at 1."""
+    known = plain_tokens_per_second > 0
+    speeds = rolling_speed(rounds) if known else []
+    values = [ratio(speed, plain_tokens_per_second) for speed in speeds]
+    top = max(2.0, 1.15 * max((value for value in values if isfinite(value)), default=0.0))
+    axis = {"range": [0, top], "ticksuffix": f" {TIMES}", "nticks": 4}
+    note = "" if values else "no rounds yet" if known else "plain speed not measured yet"
+    return _figure(values, axis, colors, unit=TIMES, note=note, level=1.0)
+
+
+def _figure(
+    values: Sequence[float],
+    y_axis: Mapping[str, object],
+    colors: ChartColors,
+    *,
+    unit: str,
+    note: str,
+    level: float | None = None,
+) -> go.Figure:
+    """Build the figure in one piece, which is far cheaper than step by step."""
+    rounds, shown = _thin(values)
+    axis = {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
+    x_axis = {"showgrid": False, "rangemode": "tozero", "nticks": 5, "tickformat": "d"}
+    line = {
+        "type": "scatter",
+        "x": rounds,
+        "y": shown,
+        "mode": "lines",
+        "line": {"color": colors.line, "width": 2},
+        "fill": "tozeroy",
+        "fillcolor": colors.fill,
+        "hovertemplate": f"round %{{x}}: %{{y:.2f}} {unit}<extra></extra>",
+    }
+    layout = {
+        "template": {},
+        "height": HEIGHT,
+        "margin": {"l": 44, "r": 8, "t": 6, "b": 20},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": colors.text, "size": 11, "family": FONT},
+        "showlegend": False,
+        "xaxis": axis | x_axis | {"visible": bool(rounds)},
+        "yaxis": axis | dict(y_axis) | {"visible": bool(rounds)},
+        "annotations": [_note(note, colors)] if note else [],
+        "shapes": [_level(level, colors)] if rounds and level is not None else [],
+    }
+    return go.Figure({"data": [line], "layout": layout})
+
+
+def _thin(values: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Return round numbers and finite values, evenly thinned; the newest is always there."""
+    numbered = [(n, value) for n, value in enumerate(values, start=1) if isfinite(value)]
+    step = -(-len(numbered) // POINT_LIMIT) or 1
+    kept = numbered[::-1][::step][::-1]
+    return [n for n, _ in kept], [round(value, 3) for _, value in kept]
+
+
+def _note(text: str, colors: ChartColors) -> dict[str, object]:
+    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    return {"text": text, **place, "font": {"color": colors.text, "size": 12}}
+
+
+def _level(value: float, colors: ChartColors) -> dict[str, object]:
+    line = {"color": colors.reference, "width": 1.5, "dash": "dot"}
+    return {
+        "type": "line",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": value,
+        "y1": value,
+        "line": line,
+    }

@@ -1,0 +1,77 @@
+"""Text of models made fit to be drawn as Markdown.
+
+The renderer shows raw HTML as text, but it fetches images, draws diagrams, and knows directives
+of its own (`:red[..]`, `:material/..:`, `:tada:`). A model's text must trigger none of these. Code
+is left as it is, so that what is copied from it is what was written.
+"""
+
+from __future__ import annotations
+
+import re
+
+WORD_JOINER = "\u2060"
+
+_FENCE = re.compile(r"(?P<indent>(?:[ \t>]|[-*+] |\d{1,9}[.)] )*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
+_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_EMPTY_LINES = re.compile(r"(\n[ \t]*\n)")
+_TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_IMAGE = re.compile(r"!+(?=\[)")
+_DIRECTIVE = re.compile(r":(?=:|material/|[A-Za-z0-9_+-]+[:\[{])")
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
+
+
+def safe_markdown(text: str) -> str:
+    """Return `text` with images, HTML, diagrams and directives disarmed and open code closed."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    pieces: list[str] = []
+    prose: list[str] = []
+    fence = ""
+    for line in text.split("\n"):
+        opening = _FENCE.match(line)
+        if fence:
+            pieces.append(line)
+            fence = "" if _closes(line, fence) else fence
+        elif opening and not (opening["mark"][0] == "`" and "`" in opening["info"]):
+            pieces += [*_safe_prose(prose), _safe_opening(opening, line)]
+            prose, fence = [], opening["mark"]
+        else:
+            prose.append(line)
+    pieces += _safe_prose(prose)
+    return "\n".join([*pieces, fence] if fence else pieces)
+
+
+def literal(text: str) -> str:
+    """Return `text` so that Markdown shows it as it is, on one line."""
+    escaped = _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
+    return escaped.replace(":", f":{WORD_JOINER}")
+
+
+def _closes(line: str, fence: str) -> bool:
+    mark = line.strip(" \t>")
+    return len(mark) >= len(fence) and set(mark) == {fence[0]}
+
+
+def _safe_opening(opening: re.Match[str], line: str) -> str:
+    """Keep the language, unless it makes the renderer draw instead of show."""
+    if opening["info"].strip().lower().startswith("mermaid"):
+        return f"{opening['indent']}{opening['mark']}text"
+    return line
+
+
+def _safe_prose(lines: list[str]) -> list[str]:
+    """Disarm all but code spans; a span does not reach over an empty line."""
+    paragraphs = _EMPTY_LINES.split("\n".join(lines))
+    return ["".join(map(_safe_paragraph, paragraphs))] if lines else []
+
+
+def _safe_paragraph(text: str) -> str:
+    safe, end = [], 0
+    for span in _CODE_SPAN.finditer(text):
+        safe += [_disarm(text[end : span.start()]), span[0]]
+        end = span.end()
+    return "".join([*safe, _disarm(text[end:])])
+
+
+def _disarm(text: str) -> str:
+    text = _IMAGE.sub("", _TAG.sub("&lt;", text))
+    return _DIRECTIVE.sub(f":{WORD_JOINER}", text)

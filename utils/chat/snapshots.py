@@ -1,0 +1,192 @@
+"""An answer as a value: what was asked, and how far it has come at one moment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+from config import SamplingParams, SpeculativeConfig
+from utils.engine.protocol import ChatMessage
+from utils.events import (
+    Event,
+    Finished,
+    Mode,
+    ModeName,
+    Prefilled,
+    Queued,
+    Started,
+    Token,
+    Tokens,
+    TokenSource,
+)
+from utils.performance_monitor import FinishReason, GenerationStats, PerformanceMonitor, RoundStats
+
+JobState = Literal["queued", "prefilling", "writing", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRequest:
+    """All that decides an answer; `owner` is who asks, for a fair queue."""
+
+    messages: tuple[ChatMessage, ...]
+    sampling: SamplingParams
+    speculative: SpeculativeConfig
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRun:
+    """Neighbouring tokens that came from the same place, as one piece of text."""
+
+    source: TokenSource
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """An answer at one moment; `version` grows with every change.
+
+    `started_at` is seconds since the epoch; `queue_position` is 0 unless the answer waits.
+    """
+
+    version: int
+    state: JobState
+    request: AnswerRequest
+    started_at: float
+    text: str
+    runs: tuple[SourceRun, ...]
+    mode: ModeName | None
+    drafter: str | None
+    reason: str
+    queue_position: int
+    prompt_done: int
+    prompt_total: int
+    seed: int | None
+    stats: GenerationStats
+    rounds: tuple[RoundStats, ...]
+    finish_reason: FinishReason | None
+    error: str | None
+
+    @property
+    def is_active(self) -> bool:
+        """True while more may come."""
+        return self.state in ("queued", "prefilling", "writing")
+
+
+@dataclass(slots=True)
+class AnswerRecord:
+    """Gathers the events of one answer; not safe for threads.
+
+    Text is kept in pieces and joined at a snapshot, so that neither a token nor a snapshot costs
+    more the longer the answer gets, beyond one copy.
+    """
+
+    request: AnswerRequest
+    started_at: float = field(default_factory=time.time)
+    version: int = 0
+    state: JobState = "queued"
+    mode: ModeName | None = None
+    drafter: str | None = None
+    reason: str = ""
+    queue_position: int = 0
+    prompt_done: int = 0
+    prompt_total: int = 0
+    seed: int | None = None
+    monitor: PerformanceMonitor = field(default_factory=PerformanceMonitor)
+    stats: GenerationStats | None = None
+    finish_reason: FinishReason | None = None
+    error: str | None = None
+    _text: str = ""
+    _fresh: list[str] = field(default_factory=list)
+    _runs: list[SourceRun] = field(default_factory=list)
+    _source: TokenSource | None = None
+    _run_parts: list[str] = field(default_factory=list)
+    _snapshot: JobSnapshot | None = None
+
+    def take(self, event: Event) -> None:
+        """Take in one event."""
+        self.version += 1
+        match event:
+            case Queued():
+                self.queue_position = event.position
+            case Started():
+                self._begin(event)
+            case Prefilled():
+                self.prompt_done, self.prompt_total = event.done, event.total
+            case Mode():
+                self.mode, self.drafter, self.reason = event.mode, event.drafter, event.reason
+            case Tokens():
+                self._write(event)
+            case Finished():
+                self.finish_reason, self.stats = event.reason, event.stats
+                self.state = "stopped" if event.reason == "cancelled" else "done"
+            case _:
+                assert_never(event)
+
+    def stop(self) -> None:
+        """End it as stopped by the user."""
+        self.version += 1
+        self.state, self.finish_reason = "stopped", "cancelled"
+
+    def fail(self, error: str) -> None:
+        """End it with a sentence that says why."""
+        self.version += 1
+        self.state, self.error = "failed", error
+
+    def snapshot(self) -> JobSnapshot:
+        """Return the answer as it stands; the same object while nothing has changed."""
+        if self._snapshot is None or self._snapshot.version != self.version:
+            self._snapshot = self._freeze()
+        return self._snapshot
+
+    def _begin(self, event: Started) -> None:
+        self.state, self.queue_position, self.seed = "prefilling", 0, event.seed
+        self.prompt_done, self.prompt_total = event.reused_tokens, event.prompt_tokens
+        self.monitor.prompt_tokens = event.prompt_tokens
+        self.monitor.reused_tokens = event.reused_tokens
+        self.monitor.baseline = event.baseline
+
+    def _write(self, event: Tokens) -> None:
+        if self.state != "writing" and event.tokens:
+            self.state = "writing"
+            self.monitor.ttft_s = event.tokens[0].time_s
+        self.monitor.baseline = event.baseline
+        self.monitor.extend(event.rounds)
+        for token in event.tokens:
+            self._append(token)
+
+    def _append(self, token: Token) -> None:
+        self._fresh.append(token.text)
+        if token.source != self._source:
+            self._runs.extend(self._open_run())
+            self._source = token.source
+            self._run_parts.clear()
+        self._run_parts.append(token.text)
+
+    def _open_run(self) -> tuple[SourceRun, ...]:
+        text = "".join(self._run_parts)
+        return (SourceRun(self._source, text),) if self._source and text else ()
+
+    def _freeze(self) -> JobSnapshot:
+        self._text += "".join(self._fresh)
+        self._fresh.clear()
+        return JobSnapshot(
+            version=self.version,
+            state=self.state,
+            request=self.request,
+            started_at=self.started_at,
+            text=self._text,
+            runs=(*self._runs, *self._open_run()),
+            mode=self.mode,
+            drafter=self.drafter,
+            reason=self.reason,
+            queue_position=self.queue_position,
+            prompt_done=self.prompt_done,
+            prompt_total=self.prompt_total,
+            seed=self.seed,
+            stats=self.stats or self.monitor.result(),
+            rounds=tuple(self.monitor.series),
+            finish_reason=self.finish_reason,
+            error=self.error,
+        )
