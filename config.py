@@ -173,9 +173,9 @@ class Settings(BaseSettings):
     )
     ollama_url: Annotated[str, AfterValidator(check_server_address)] = Field(
         "http://127.0.0.1:11434",
-        min_length=1,
         max_length=512,
-        description="Where Ollama listens: http or https, host, port, and a path if need be.",
+        description="Where Ollama listens.",
+        json_schema_extra={"allowed": "an address like http://host:11434 or https://host/path"},
     )
     ollama_model: str = Field(
         "", max_length=512, description="Ollama model that answers when the engine cannot."

@@ -20,6 +20,7 @@ FOLDER = Path(__file__).resolve().parent / "data" / "ollama"
 LINES = "application/x-ndjson"
 JSON = "application/json; charset=utf-8"
 TOO_LONG_BYTES = 9 * 2**20
+SLOW_S = 0.01
 
 MODELS = ("demo:latest", "demo-draft:latest", "demo-thinker:latest")
 
@@ -226,7 +227,7 @@ class Reply:
         elif fault == "redirect":
             await self._whole(307, b"", "Location: http://127.0.0.1:9/api\r\n")
         elif fault == "packed":
-            bomb = gzip.compress(b'{"models": [' + b" " * 2**24)
+            bomb = gzip.compress(b" " * 2**24 + "\n".join(self.lines).encode())
             await self._whole(200, bomb, "Content-Encoding: gzip\r\n")
         elif self.kind == LINES:
             await self._stream()
@@ -263,7 +264,7 @@ class Reply:
                     return
                 continue
             if self.fault == "slow":
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(SLOW_S)
             if self.fault == "dripping" and index >= middle:
                 for byte in line.encode():
                     yield bytes([byte])

@@ -79,6 +79,9 @@ WRONG = [
     ("MAX_PROMPT_CHARS", "many", "from 100 to 10000000"),
     ("STALL_TIMEOUT_S", "nan", "a number from 1 to 3600"),
     ("LOAD_TIMEOUT_S", "inf", "a number from 1 to 7200"),
+    ("OLLAMA_URL", "http://user@host", "an address like http://host:11434"),
+    ("OLLAMA_MODEL", "x" * 513, "a text of 0 to 512 characters"),
+    ("OLLAMA_IDLE_TIMEOUT_S", "0", "a number from 1 to 3600"),
     ("SPECULATIVE__ENABLED", "2", "true or false"),
     ("SPECULATIVE__DRAFT_MODEL", "x" * 513, "a text of 1 to 512 characters"),
     ("SPECULATIVE__MAX_DRAFT_TOKENS", "17", "a whole number from 1 to 16"),
@@ -114,7 +117,10 @@ def test_a_wrong_value_names_variable_value_and_allowed_range(monkeypatch, name,
 
 def test_every_setting_that_can_be_wrong_is_tried_above():
     names = {setting.variable for setting in describe_settings(Settings, PREFIX)}
-    any_text = {f"SPECCHAT_{name}" for name in ("TARGET_MODEL", "MODEL_FOLDERS", "CACHE_FOLDER")}
+    any_text = {
+        f"SPECCHAT_{name}"
+        for name in ("TARGET_MODEL", "MODEL_FOLDERS", "CACHE_FOLDER", "OLLAMA_STORE")
+    }
     assert names - any_text == {f"SPECCHAT_{name}" for name, *_ in WRONG}
 
 

@@ -166,6 +166,18 @@ async def test_an_answer_that_ends_without_an_end_is_completed():
     assert "without an end" in heard.mode.reason
 
 
+async def test_one_that_does_not_tell_its_mode_is_told_of_all_the_same():
+    class Silent(Scripted):
+        async def generate(self, *args, **options):
+            async for event in super().generate(*args, **options):
+                if not isinstance(event, Mode):
+                    yield event
+
+    chain = [Scripted("first", EngineError("it broke"), "later"), Silent()]
+    heard = await hear(FallbackBackend(chain))
+    assert (heard.mode.mode, heard.mode.reason) == ("standard", "first failed: it broke")
+
+
 async def test_where_all_fail_all_reasons_are_told():
     chain = [Scripted("one", EngineError("it broke")), Scripted("two", BackendError("it is down"))]
     for backend in chain:
@@ -230,14 +242,12 @@ async def engine(settings):
     await client.close()
 
 
-async def kill_amid(engine: EngineClient, backend, sampling, number=signal.SIGKILL, times=1):
+async def kill_amid(engine: EngineClient, backend, sampling, number=signal.SIGKILL):
     """Kill the worker as soon as tokens are heard, and return all that was heard in the end."""
     heard = Heard()
     task = asyncio.create_task(hear(backend, sampling=sampling, heard=heard))
-    for _ in range(times):
-        count = len(heard.tokens)
-        await engine.wait_until(lambda h: len(heard.tokens) > count and h.pid, timeout_s=20)  # noqa: B023
-        os.kill(engine.health.pid, number)
+    await engine.wait_until(lambda _: bool(heard.tokens), timeout_s=20)
+    os.kill(engine.health.pid, number)
     return await task
 
 
@@ -264,6 +274,18 @@ async def test_ollama_completes_the_answer_of_a_killed_engine(engine, server, cl
     assert heard.text.startswith(f"{written} in a town by the sea")
     count = len([token for token in heard.tokens if token.token_id >= 0])
     assert body["options"]["num_predict"] == 2000 - count
+
+
+async def test_ollama_completes_the_answer_of_an_engine_that_hangs(settings, client):
+    engine = EngineClient(settings.model_copy(update={"stall_timeout_s": 1.0}))
+    await engine.start()
+    await engine.load()
+    chain = [LocalBackend(engine), OllamaBackend(client, "demo")]
+    sampling = SamplingParams(temperature=0, max_tokens=3000)
+    heard = await kill_amid(engine, FallbackBackend(chain), sampling, signal.SIGSTOP)
+    assert " in a town by the sea" in heard.text
+    assert heard.finished.reason == "length"
+    await engine.close()
 
 
 async def test_an_engine_that_is_not_running_leaves_it_to_ollama(settings, client):

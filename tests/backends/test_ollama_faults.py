@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from time import monotonic
 
 import httpx
 import pytest
 
 from config import Settings
+from tests import ollama_server
 from tests.backends.record_ollama import MESSAGES
 from tests.ollama_server import FAULTS
 from utils.backends import bounded_transport, ollama
 from utils.backends.ollama import OllamaClient
-from utils.backends.ollama_errors import connection_error
+from utils.backends.ollama_errors import answer_error, connection_error
 from utils.errors import (
     BackendError,
     OllamaAnswerError,
@@ -134,12 +137,14 @@ async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, client, 
         ("status 503", "ask again later"),
         ("status 404", "pull the model first"),
         ("redirect", "SPECCHAT_OLLAMA_URL"),
+        ("packed", "packed answer, unasked"),
+        ("silent midway", "SPECCHAT_OLLAMA_IDLE_TIMEOUT_S"),
     ],
 )
-async def test_advice_fits_the_failure(server, client, fault, advice):
+async def test_advice_fits_the_failure(server, hasty, fault, advice):
     server.faults["pull"] = fault
-    with pytest.raises(OllamaAnswerError, match=advice):
-        await ask(client, "pull")
+    with pytest.raises(BackendError, match=advice):
+        await ask(hasty, "pull")
 
 
 async def test_an_answer_without_end_is_stopped(server, client, monkeypatch):
@@ -159,6 +164,35 @@ async def test_a_line_may_be_as_long_as_the_limit_and_no_longer(server, client, 
         await ask(client, "chat")
 
 
+async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(server, client, monkeypatch):
+    size = len(json.dumps({"models": []}) + "\n")
+    server.models.clear()
+    monkeypatch.setattr(bounded_transport, "MAX_BODY_BYTES", size)
+    assert await client.list() == ()
+    monkeypatch.setattr(bounded_transport, "MAX_BODY_BYTES", size - 1)
+    with pytest.raises(OllamaProtocolError, match="bytes at once"):
+        await client.list()
+
+
+async def test_an_answer_may_take_longer_than_the_longest_silence(server, monkeypatch):
+    monkeypatch.setattr(ollama_server, "SLOW_S", 0.1)
+    server.faults["chat"] = "slow"
+    settings = Settings(ollama_url=server.url).model_copy(update={"ollama_idle_timeout_s": 2.0})
+    client = OllamaClient(settings)
+    start = monotonic()
+    assert await ask(client, "chat")
+    assert monotonic() - start > settings.ollama_idle_timeout_s
+    await client.close()
+
+
+@pytest.mark.parametrize("fault", ["status 500", "list line", "null line", "wrong types"])
+async def test_requests_of_our_own_fail_in_the_same_ways(server, client, fault):
+    server.faults["version"] = fault
+    expected = OllamaAnswerError if fault == "status 500" else OllamaProtocolError
+    with pytest.raises(expected):
+        await client.version()
+
+
 async def test_a_server_that_does_not_show_prompts_is_too_old(server, client):
     server.lines["render"] = ['{"message":{"role":"assistant","content":"Hello"},"done":true}']
     with pytest.raises(OllamaProtocolError, match="update it"):
@@ -175,4 +209,6 @@ async def test_a_refusal_in_many_words_is_cut_to_one_line(client):
 async def test_a_machine_that_does_not_answer_is_given_up_on(client, monkeypatch):
     error = connection_error(httpx.ConnectTimeout("timed out"), client.url)
     assert "cannot be reached" in str(error)
+    assert str(answer_error("odd", 400)) == "Ollama refused with status 400: odd"
+    assert "does not answer in time" in str(connection_error(httpx.PoolTimeout(""), client.url))
     assert ollama._connect(client.url, 1.0)._client.timeout.connect == ollama.CONNECT_TIMEOUT_S
