@@ -11,11 +11,11 @@ import pytest
 from config import ROOT
 
 LAYERS = (
-    "config utils.errors utils.settings_reference",
+    "config utils.errors utils.server_address utils.settings_reference",
     "utils.events utils.model_session utils.performance_monitor utils.sampling"
     " utils.token_validator utils.draft_length utils.text_stream",
-    "utils.drafters utils.llama utils.backends",
-    "utils.speculative_decoding utils.draft_models utils.model_store utils.engine",
+    "utils.drafters utils.llama",
+    "utils.speculative_decoding utils.draft_models utils.engine utils.backends utils.model_store",
     "utils.chat",
     "utils.charts api",
     "app pages",
