@@ -137,6 +137,20 @@ async def test_ollama_completes_what_the_engine_began(server, client, stage, fai
         assert len(server.asked_of("chat")) == 1
 
 
+@pytest.mark.parametrize("route", ["render", "generate"])
+@pytest.mark.parametrize("fault", ["status 404", "status 500", "no answer", "cut off", "bad json"])
+async def test_where_ollama_fails_too_both_reasons_are_told(server, client, fault, route):
+    server.faults[route] = fault
+    first = Scripted("the engine", FAILURES["killed"], "later")
+    heard = Heard()
+    with pytest.raises(BackendError, match=r"SIGKILL; Ollama \(demo\): "):
+        await hear(FallbackBackend([first, OllamaBackend(client, "demo")]), heard=heard)
+    assert heard.text.startswith("It was a")
+    server.faults.clear()
+    first.stage = ""
+    assert (await hear(FallbackBackend([first]))).text == "".join(ANSWER)
+
+
 async def test_an_answer_without_failures_is_told_as_it_is():
     events = (await hear(FallbackBackend([Scripted(), Scripted()]))).events
     alone = [

@@ -41,6 +41,7 @@ MAX_ANSWER_CHARS = 2**24
 # Ollama's own drafting would spoil comparisons, and changing it reloads the model.
 FIXED_OPTIONS = {"draft_num_predict": 0}
 SECONDS = 1e-9
+MAX_COUNT = 2**63
 T = TypeVar("T")
 Message = Mapping[str, str]
 Options = Mapping[str, Any]
@@ -279,9 +280,10 @@ def _numbers(line: ollama.ChatResponse | ollama.GenerateResponse) -> OllamaNumbe
 
 
 def _count(number: int | None) -> int:
-    if (number or 0) < 0:
-        raise OllamaProtocolError(f"Ollama counted {number}, less than nothing")
-    return number or 0
+    count = number or 0
+    if not 0 <= count <= MAX_COUNT:
+        raise OllamaProtocolError("Ollama counted less than nothing, or more than there can be")
+    return count
 
 
 def _model(model: ollama.ListResponse.Model) -> OllamaModel:
