@@ -31,6 +31,7 @@ from utils.backends.ollama_records import (
     OllamaPiece,
     PullProgress,
     RunningModel,
+    checked_count,
 )
 from utils.errors import OllamaProtocolError, OllamaUnavailableError
 
@@ -41,7 +42,6 @@ MAX_ANSWER_CHARS = 2**24
 # Ollama's own drafting would spoil comparisons, and changing it reloads the model.
 FIXED_OPTIONS = {"draft_num_predict": 0}
 SECONDS = 1e-9
-MAX_COUNT = 2**63
 T = TypeVar("T")
 Message = Mapping[str, str]
 Options = Mapping[str, Any]
@@ -111,7 +111,7 @@ class OllamaClient:
             async for line in checked:
                 status = line.status or status
                 if line.digest:
-                    files[line.digest] = (_count(line.completed), _count(line.total))
+                    files[line.digest] = (checked_count(line.completed), checked_count(line.total))
                 total = sum(total for _, total in files.values())
                 # It does not tell of the last bytes of a file.
                 is_done = status == "success"
@@ -270,20 +270,13 @@ def _numbers(line: ollama.ChatResponse | ollama.GenerateResponse) -> OllamaNumbe
         return None
     return OllamaNumbers(
         reason=line.done_reason or "stop",
-        prompt_tokens=_count(line.prompt_eval_count),
-        prompt_s=SECONDS * _count(line.prompt_eval_duration),
-        answer_tokens=_count(line.eval_count),
-        answer_s=SECONDS * _count(line.eval_duration),
-        load_s=SECONDS * _count(line.load_duration),
-        total_s=SECONDS * _count(line.total_duration),
+        prompt_tokens=checked_count(line.prompt_eval_count),
+        prompt_s=SECONDS * checked_count(line.prompt_eval_duration),
+        answer_tokens=checked_count(line.eval_count),
+        answer_s=SECONDS * checked_count(line.eval_duration),
+        load_s=SECONDS * checked_count(line.load_duration),
+        total_s=SECONDS * checked_count(line.total_duration),
     )
-
-
-def _count(number: int | None) -> int:
-    count = number or 0
-    if not 0 <= count <= MAX_COUNT:
-        raise OllamaProtocolError("Ollama counted less than nothing, or more than there can be")
-    return count
 
 
 def _model(model: ollama.ListResponse.Model) -> OllamaModel:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from utils.errors import OllamaProtocolError
+
+MAX_COUNT = 2**63
+
 
 @dataclass(frozen=True, slots=True)
 class OllamaModel:
@@ -72,3 +76,11 @@ class OllamaPiece:
     text: str
     thinking: str = ""
     numbers: OllamaNumbers | None = None
+
+
+def checked_count(number: int | None) -> int:
+    """Return a count, 0 where Ollama leaves it out; raises `OllamaProtocolError` for nonsense."""
+    count = number or 0
+    if not 0 <= count <= MAX_COUNT:
+        raise OllamaProtocolError("Ollama counted less than nothing, or more than there can be")
+    return count
