@@ -198,7 +198,7 @@ def test_stores_are_looked_for_in_order(tmp_path, monkeypatch):
     assert Path("/usr/share/ollama/.ollama/models") in ModelStore(Settings()).folders
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.text(), st.from_regex(r"sha256[:-][0-9a-fA-F./\\]{0,70}")))
 @example("sha256:" + "a" * 64 + "\n")
 @example("sha256:" + "A" * 64)
@@ -214,7 +214,7 @@ def test_no_digest_leads_out_of_the_store(tmp_path, digest):
     assert len(digest) == 71
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(
@@ -232,6 +232,7 @@ def test_nothing_that_a_server_shows_leads_out_of_a_store(tmp_path_factory, show
         chosen.find("tale", shown)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 @example("/\0", "")
 @example("", "../../etc/passwd")

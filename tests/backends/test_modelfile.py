@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import SamplingParams
@@ -121,12 +121,14 @@ def test_texts_are_taken_out_of_their_quotes(line, value):
     assert (modelfile.sources, modelfile.drafts, modelfile.adapters) == (("a",), ("b",), ("c",))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_without_an_error(text):
     found = model_defaults(parse_modelfile(text), BASE)
     assert isinstance(found.sampling, SamplingParams)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["temperature", "top_k", "seed", "stop", "num_ctx", "num_predict"]),

@@ -141,10 +141,10 @@ async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, client, 
         ("silent midway", "SPECCHAT_OLLAMA_IDLE_TIMEOUT_S"),
     ],
 )
-async def test_advice_fits_the_failure(server, hasty, fault, advice):
+async def test_advice_fits_the_failure(server, client, hasty, fault, advice):
     server.faults["pull"] = fault
     with pytest.raises(BackendError, match=advice):
-        await ask(hasty, "pull")
+        await ask(hasty if fault in TIMED else client, "pull")
 
 
 async def test_an_answer_without_end_is_stopped(server, client, monkeypatch):
