@@ -235,6 +235,7 @@ def test_nothing_that_a_server_shows_leads_out_of_a_store(tmp_path_factory, show
 @settings(deadline=None)
 @given(st.text(), st.text())
 @example("/\0", "")
+@example("x" * 5000, "")
 @example("", "../../etc/passwd")
 def test_no_folder_and_no_draft_that_a_server_names_is_more_than_an_error(folder, draft):
     shown = f"FROM /{folder}/blobs/sha256-{'d' * 64}\nDRAFT {draft}\n"

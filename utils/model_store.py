@@ -133,10 +133,14 @@ def blob_path(folder: Path, digest: str) -> Path | None:
         raise ValueError(f"not a digest: {digest[:100]!r}")
     try:
         store = folder.resolve()
-    except ValueError:
+        path = (store / "blobs" / f"sha256-{found[1]}").resolve()
+        is_there = path.is_relative_to(store) and path.is_file()
+    except PermissionError:
+        raise
+    # Names from a server may be such that no file can have them.
+    except (OSError, RuntimeError, ValueError):
         return None
-    path = (store / "blobs" / f"sha256-{found[1]}").resolve()
-    if not path.is_relative_to(store) or not path.is_file():
+    if not is_there:
         return None
     with path.open("rb"):
         return path

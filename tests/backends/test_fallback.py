@@ -31,6 +31,8 @@ from utils.performance_monitor import Baseline, PerformanceMonitor, RoundStats
 
 SPECULATIVE = SpeculativeConfig(draft_model="draft", acceptance_threshold=0)
 ANSWER = ("It", " was", " a", " dark", " night", ".")
+# Tokens that take a fast worker long enough to be killed amid them.
+LONG = 3500
 BASELINE = Baseline(100.0, "calibration", 8)
 STAGES = ("at once", "queued", "started", "prefill", "mode", "first token", "later", "last token")
 FAILURES = {
@@ -267,27 +269,27 @@ async def kill_amid(engine: EngineClient, backend, sampling, number=signal.SIGKI
 
 @pytest.mark.parametrize("temperature", [0, 0.8])
 async def test_a_killed_engine_writes_on_as_if_nothing_had_happened(engine, temperature):
-    sampling = SamplingParams(temperature=temperature, max_tokens=600, seed=3)
+    sampling = SamplingParams(temperature=temperature, max_tokens=LONG, seed=3)
     alone = await hear(LocalBackend(engine), sampling=sampling)
     chain = [LocalBackend(engine), LocalBackend(engine, drafts=False)]
     heard = await kill_amid(engine, FallbackBackend(chain), sampling)
     assert heard.text == alone.text
     assert heard.mode.mode == "standard"
     assert "killed by SIGKILL" in heard.mode.reason
-    assert heard.finished.stats.completion_tokens == alone.finished.stats.completion_tokens == 600
+    assert heard.finished.stats.completion_tokens == alone.finished.stats.completion_tokens == LONG
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 async def test_ollama_completes_the_answer_of_a_killed_engine(engine, server, client, number):
     chain = [LocalBackend(engine), OllamaBackend(client, "demo")]
-    sampling = SamplingParams(temperature=0, max_tokens=2000)
+    sampling = SamplingParams(temperature=0, max_tokens=LONG)
     heard = await kill_amid(engine, FallbackBackend(chain), sampling, number)
     (body,) = server.asked_of("generate")
     written = body["prompt"].partition("assistant\n")[2]
     assert written
     assert heard.text.startswith(f"{written} in a town by the sea")
     count = len([token for token in heard.tokens if token.token_id >= 0])
-    assert body["options"]["num_predict"] == 2000 - count
+    assert body["options"]["num_predict"] == LONG - count
 
 
 async def test_ollama_completes_the_answer_of_an_engine_that_hangs(settings, client):
@@ -295,7 +297,7 @@ async def test_ollama_completes_the_answer_of_an_engine_that_hangs(settings, cli
     await engine.start()
     await engine.load()
     chain = [LocalBackend(engine), OllamaBackend(client, "demo")]
-    sampling = SamplingParams(temperature=0, max_tokens=3000)
+    sampling = SamplingParams(temperature=0, max_tokens=LONG)
     heard = await kill_amid(engine, FallbackBackend(chain), sampling, signal.SIGSTOP)
     assert " in a town by the sea" in heard.text
     assert heard.finished.reason == "length"
