@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.comparison import CategoryResult, Setting
+from benchmarks.comparison import ALL, CategoryResult, Setting
 from benchmarks.latency import Latency
 from benchmarks.loop import LoopCost
 from benchmarks.machine import Machine
@@ -27,8 +27,14 @@ class PairResult:
     @property
     def title(self) -> str:
         """What was measured, in one line."""
-        way = f"temperature {self.setting.temperature:g}" if self.setting.temperature else "greedy"
-        return f"{self.target} {self.type}, draft {self.draft} ({self.setting.draft_length}), {way}"
+        return f"{self.target} {self.type}, {self.way}"
+
+    @property
+    def way(self) -> str:
+        """How was drafted and sampled."""
+        setting = self.setting
+        sampling = f"temperature {setting.temperature:g}" if setting.temperature else "greedy"
+        return f"draft {self.draft} ({setting.draft_length} tokens), {sampling}"
 
 
 @dataclass(slots=True)
@@ -66,15 +72,20 @@ class Report:
         return "\n\n".join(f"{title}\n{_text_table(rows)}" for title, rows in self._tables())
 
     def as_markdown(self) -> str:
-        """Return tables for a document."""
+        """Return tables for a document: the categories in one, a column a setting."""
         machine = self.machine
         conditions = (
             f"{machine.processor}, {machine.physical_cores} physical cores, {machine.system}, "
-            f"llama-cpp-python {machine.llama_cpp_python}, {machine.date}, "
-            f"load average before {machine.load_average}."
+            f"llama-cpp-python {machine.llama_cpp_python}, {machine.date}; load average before: "
+            f"{machine.load_average}."
         )
-        tables = (f"{title}:\n\n{_markdown_table(rows)}" for title, rows in self._tables())
-        return "\n\n".join([conditions, *tables]) + "\n"
+        tables = [
+            (f"{title}; speedup (95 % interval), acceptance rate", _overview_rows(pairs))
+            for title, pairs in _by_target(self.pairs).items()
+        ]
+        tables += self._tables()[len(self.pairs) :]
+        parts = (f"{title}:\n\n{_markdown_table(rows)}" for title, rows in tables)
+        return "\n\n".join([conditions, *parts]) + "\n"
 
     def _tables(self) -> list[tuple[str, list[Row]]]:
         tables = [(pair.title, _pair_rows(pair)) for pair in self.pairs]
@@ -83,6 +94,27 @@ class Report:
         if self.loop:
             tables.append(("Plain decoding against a bare loop", _loop_rows(self.loop)))
         return tables
+
+
+def _by_target(pairs: Sequence[PairResult]) -> dict[str, list[PairResult]]:
+    targets: dict[str, list[PairResult]] = {}
+    for pair in pairs:
+        targets.setdefault(f"{pair.target} {pair.type}", []).append(pair)
+    return targets
+
+
+def _overview_rows(pairs: Sequence[PairResult]) -> list[Row]:
+    """Return a row a category, the one with the worst figure first, and all prompts last."""
+    found = [{category.name: category for category in pair.categories} for pair in pairs]
+    names = sorted(found[0], key=lambda name: min(column[name].speedup for column in found))
+    names = [*(name for name in names if name != ALL), ALL]
+    cells = [[name, *(_cell(column[name]) for column in found)] for name in names]
+    return [["category", *(pair.way for pair in pairs)], *cells]
+
+
+def _cell(category: CategoryResult) -> str:
+    interval = f"{category.low:.2f} to {category.high:.2f}"
+    return f"{category.speedup:.2f} ({interval}), {category.acceptance:.0%}"
 
 
 def _pair_rows(pair: PairResult) -> list[Row]:

@@ -11,6 +11,11 @@ import pytest
 from config import ROOT, get_settings
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put browser tests last: Playwright's event loop runs on, and asyncio allows no other."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

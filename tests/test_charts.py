@@ -33,7 +33,7 @@ def test_the_speedup_chart_has_a_line_at_one_and_room_for_it():
     figure = speedup_figure(rounds(2, total_s=10), 100, LIGHT)
     (level,) = figure.layout.shapes
     assert (level.y0, level.y1) == (1, 1)
-    assert figure.layout.yaxis.range[1] >= 1.5
+    assert figure.layout.yaxis.range[1] >= 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 299, 300, 301, 4096, 20_000])
@@ -61,6 +61,15 @@ def test_an_empty_chart_says_why_it_is_empty(figure, note):
     assert not figure.layout.shapes
 
 
+def test_there_is_no_line_where_nothing_was_drafted_for_a_while():
+    plain = rounds(40, drafted=0, accepted=0)
+    (line,) = acceptance_figure([*rounds(3), *plain, *rounds(1)], LIGHT).data
+    assert line.y[2] == 50
+    assert line.y[17] == 50
+    assert set(line.y[18:43]) == {None}
+    assert line.y[-1] == 50
+
+
 @pytest.mark.parametrize("total_s", [0.0, math.inf, math.nan, 1e-300])
 @pytest.mark.parametrize("plain", [0.0, 1e-300, math.inf, 100.0])
 def test_no_figure_ever_holds_a_value_that_is_not_finite(total_s, plain):
@@ -69,7 +78,7 @@ def test_no_figure_ever_holds_a_value_that_is_not_finite(total_s, plain):
         acceptance_figure(rounds(20, total_s=total_s), LIGHT),
     ):
         (line,) = figure.data
-        assert all(math.isfinite(value) for value in line.y)
+        assert all(value is None or math.isfinite(value) for value in line.y)
         assert math.isfinite(figure.layout.yaxis.range[1])
         json.loads(figure.to_json(), parse_constant=pytest.fail)
 

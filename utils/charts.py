@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import isfinite
 
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from utils.performance_monitor import RoundStats, ratio, rolling_acceptance, rol
 
 FONT = "'Source Sans', sans-serif"
 POINT_LIMIT = 300
+WINDOW = 16
 TIMES = "\N{MULTIPLICATION SIGN}"
 HEIGHT = 132
 
@@ -44,12 +46,13 @@ DARK = ChartColors(
 
 
 def acceptance_figure(rounds: Sequence[RoundStats], colors: ChartColors) -> go.Figure:
-    """Draw the rolling acceptance rate by round, 0 to 100 %."""
-    drafted = any(stats.drafted for stats in rounds)
-    rates = rolling_acceptance(rounds) if drafted else []
+    """Draw the rolling acceptance rate by round, 0 to 100 %; no line where nothing is drafted."""
+    drafted = _rolling_count([stats.drafted for stats in rounds])
+    rates = rolling_acceptance(rounds, WINDOW)
+    values = [100 * rate if known else None for rate, known in zip(rates, drafted, strict=True)]
     axis = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}
-    note = "" if drafted else "nothing was drafted" if rounds else "no rounds yet"
-    return _figure([100 * rate for rate in rates], axis, colors, unit="%", note=note)
+    note = "" if any(drafted) else "nothing was drafted" if rounds else "no rounds yet"
+    return _figure(values if any(drafted) else [], axis, colors, unit="%", note=note)
 
 
 def speedup_figure(
@@ -57,16 +60,16 @@ def speedup_figure(
 ) -> go.Figure:
     """Draw the rolling speed by round over the measured plain speed, with a line at 1."""
     known = plain_tokens_per_second > 0
-    speeds = rolling_speed(rounds) if known else []
-    values = [ratio(speed, plain_tokens_per_second) for speed in speeds]
-    top = max(2.0, 1.15 * max((value for value in values if isfinite(value)), default=0.0))
+    speeds = rolling_speed(rounds, WINDOW) if known else []
+    values = [_finite(ratio(speed, plain_tokens_per_second)) for speed in speeds]
+    top = max(2.1, 1.15 * max(filter(None, values), default=0.0))
     axis = {"range": [0, top], "ticksuffix": f" {TIMES}", "nticks": 4}
     note = "" if values else "no rounds yet" if known else "plain speed not measured yet"
     return _figure(values, axis, colors, unit=TIMES, note=note, level=1.0)
 
 
 def _figure(
-    values: Sequence[float],
+    values: Sequence[float | None],
     y_axis: Mapping[str, object],
     colors: ChartColors,
     *,
@@ -104,12 +107,22 @@ def _figure(
     return go.Figure({"data": [line], "layout": layout})
 
 
-def _thin(values: Sequence[float]) -> tuple[list[int], list[float]]:
-    """Return round numbers and finite values, evenly thinned; the newest is always there."""
-    numbered = [(n, value) for n, value in enumerate(values, start=1) if isfinite(value)]
-    step = -(-len(numbered) // POINT_LIMIT) or 1
-    kept = numbered[::-1][::step][::-1]
-    return [n for n, _ in kept], [round(value, 3) for _, value in kept]
+def _thin(values: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
+    """Return round numbers and values, evenly thinned; the newest is always there."""
+    step = -(-len(values) // POINT_LIMIT) or 1
+    numbers = range(len(values), 0, -step)[::-1]
+    kept = [values[number - 1] for number in numbers]
+    return list(numbers), [value if value is None else round(value, 3) for value in kept]
+
+
+def _rolling_count(counts: Sequence[int]) -> list[int]:
+    """Return the sum of the last `WINDOW` counts, at each."""
+    sums = [0, *accumulate(counts)]
+    return [sums[n] - sums[max(0, n - WINDOW)] for n in range(1, len(sums))]
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def _note(text: str, colors: ChartColors) -> dict[str, object]:

@@ -22,12 +22,12 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
-# No end of text, by a target that costs eight times the embedded one and says the same: answers
+# No end of text, by a target that costs fifteen times the embedded one and says the same: answers
 # that are long enough to be watched and stopped.
 ENDLESS = {
     "SPECCHAT_TARGET_MODEL": "costly",
     "SPECCHAT_SAMPLING__LOGIT_BIAS": '{"0": -100, "1": -100, "2": -100}',
-    "SPECCHAT_SAMPLING__MAX_TOKENS": "1500",
+    "SPECCHAT_SAMPLING__MAX_TOKENS": "1900",
     "SPECCHAT_SAMPLING__SEED": "5",
 }
 
@@ -53,7 +53,7 @@ def app(chromium):
 def endless_app(chromium, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     target = ROOT / "models" / "demo-target.gguf"
-    inflate(target, folder / "costly.gguf", type_name="F16", dim=768, layers=12, ffn=2048)
+    inflate(target, folder / "costly.gguf", type_name="F16", dim=1024, layers=12, ffn=2816)
     with served_app(SPECCHAT_MODEL_FOLDERS=str(folder), **ENDLESS) as app:
         yield app
 

@@ -61,12 +61,12 @@ def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app,
 def test_an_answer_grows_its_charts_move_and_stop_keeps_what_is_there(endless_app, visit):
     with visit(endless_app.url) as page:
         ask(page, "Tell me a long story about a fox.")
+        page.get_by_text("drafted by the embedded draft").wait_for()
         wait_for_text(page)
         first = length(page)
         wait_for_more_text(page, first)
-        page.locator(LINE).wait_for()
-        page.wait_for_function(REDRAWN, arg=[LINE, page.locator(LINE).get_attribute("d")])
-        page.get_by_text("drafted by the embedded draft").wait_for()
+        page.locator(LINE).first.wait_for()
+        page.wait_for_function(REDRAWN, arg=[LINE, page.locator(LINE).first.get_attribute("d")])
         stop(page)
 
         page.get_by_text(re.compile("tokens/s .* stopped")).wait_for()

@@ -1,6 +1,7 @@
 """The engine for code that knows no event loop."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -82,3 +83,18 @@ def test_a_program_that_just_ends_takes_its_worker_along():
     assert done.stderr == b""
     alive = subprocess.run(("kill", "-0", done.stdout.strip()), capture_output=True, check=False)
     assert alive.returncode != 0
+
+
+def test_a_question_can_be_asked_from_a_terminal():
+    done = subprocess.run(
+        (sys.executable, "-m", "utils.engine", "What is a draft model?"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "SPECCHAT_THREADS": "1"},
+    )
+    assert len(done.stdout) > 10
+    assert done.stderr.startswith("[speculative embedded]\n")
+    assert "tokens/s" in done.stderr

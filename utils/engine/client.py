@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -108,19 +109,13 @@ class EngineClient:
         owner: str = "",
         answer_id: str = "",
     ) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer: `Queued` while others are before it, then the rest.
+        """Yield the events of one answer; owners take turns.
 
-        Owners take turns. Closing the generator, or cancelling the task that reads it, cancels
-        the answer; `cancel(answer_id)` has it finish as cancelled. Raises `RequestError`,
-        `ModelError` or `EngineError`.
+        Closing the generator cancels the answer; `cancel(answer_id)` has it finish as cancelled.
+        Raises `RequestError`, `ModelError` or `EngineError`.
         """
         check_conversation(messages, max_chars=self._settings.max_prompt_chars)
-        request_id = _new_id()
-        answer_id = answer_id or request_id
-        if answer_id in self._asked:
-            raise RequestError(f"answer {answer_id!r} is being written: choose another id")
-        asked = self._asked[answer_id] = _Asked(self._queue.enter(owner), request_id)
-        try:
+        with self._ask(owner, answer_id) as asked:
             async for position in asked.turn.positions():
                 yield Queued(position)
             if not asked.is_cancelled:
@@ -130,17 +125,27 @@ class EngineClient:
                 yield Finished("cancelled", PerformanceMonitor().result())
                 return
             request = Generate(
-                id=request_id,
+                id=asked.request_id,
                 messages=tuple(messages),
                 sampling=sampling,
                 speculative=speculative,
                 draft=draft,
             )
             with self._supervisor.answer(request, asked.turn.leave) as answer:
-                event: Event | None = None
-                while not isinstance(event, Finished):
-                    event = await answer.get()
+                while not isinstance(event := await answer.get(), Finished):
                     yield event
+                yield event
+
+    @contextmanager
+    def _ask(self, owner: str, answer_id: str) -> Iterator[_Asked]:
+        """Take a place in the queue, which `cancel` finds by the answer's id."""
+        request_id = _new_id()
+        answer_id = answer_id or request_id
+        if answer_id in self._asked:
+            raise RequestError(f"answer {answer_id!r} is being written: choose another id")
+        asked = self._asked[answer_id] = _Asked(self._queue.enter(owner), request_id)
+        try:
+            yield asked
         finally:
             del self._asked[answer_id]
             asked.turn.leave()
