@@ -28,7 +28,9 @@ def draw_header(conversation: Conversation) -> None:
     """Draw name and badge, and keep the badge true."""
     ready = runtime.get_engine().client.health.ready
     waits = conversation.is_answering or not ready
-    st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(conversation, ready=ready)
+    # A fragment of its own place: what Streamlit drops of it must not shift what follows.
+    with st.container():
+        st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(conversation, ready=ready)
 
 
 def _draw(conversation: Conversation, *, ready: bool) -> None:
