@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from utils.draft_models import (
 )
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import read_header
+from utils.model_store import manifest_place
 
 
 @pytest.fixture
@@ -220,3 +223,35 @@ def test_nothing_drafts_for_a_recurrent_target(tmp_path):
 def test_options_for_an_unknown_target_are_an_error(folder):
     with pytest.raises(UnknownModelError):
         draft_options(settings(folder), "none")
+
+
+def store_in_ollama(folder: Path, name: str, **changes) -> None:
+    """Write a tiny model where Ollama would keep it."""
+    blobs = folder / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    path = write_tiny_gguf(folder / "made.gguf", **changes)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.rename(blobs / f"sha256-{digest}")
+    place = folder / "manifests" / manifest_place(name)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    kind = "application/vnd.ollama.image.model"
+    layer = {"mediaType": kind, "digest": f"sha256:{digest}", "size": 1}
+    place.write_text(json.dumps({"schemaVersion": 2, "layers": [layer]}))
+
+
+def test_models_of_ollama_are_targets_and_drafts_where_they_lie(tmp_path: Path):
+    store_in_ollama(tmp_path, "tale:7b", layers=3)
+    store_in_ollama(tmp_path, "tale:1b", layers=1)
+    settings = Settings(ollama_store=tmp_path)
+    assert resolve_target("tale:7b", settings).parent == tmp_path / "blobs"
+    options = {option.name: option for option in draft_options(settings, "tale:7b")}
+    assert options["tale:1b"].compatible
+    assert not options["embedded"].compatible
+    assert "tale:7b" not in options
+
+
+def test_a_model_of_ollama_without_its_file_says_so(tmp_path: Path):
+    store_in_ollama(tmp_path, "tale")
+    next((tmp_path / "blobs").iterdir()).unlink()
+    with pytest.raises(ModelFileError, match="is not on this machine"):
+        resolve_target("tale", Settings(ollama_store=tmp_path))

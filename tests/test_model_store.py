@@ -187,15 +187,28 @@ def test_a_store_that_may_not_be_read_is_explained(store, models, monkeypatch):
 
 def test_stores_are_looked_for_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    chosen = ModelStore(
-        Settings(ollama_store=tmp_path / "mine"), environment={"OLLAMA_MODELS": "/srv/models"}
-    )
-    assert chosen.folders[:3] == (
-        tmp_path / "mine",
-        Path("/srv/models"),
-        tmp_path / ".ollama" / "models",
-    )
-    assert Path("/usr/share/ollama/.ollama/models") in ModelStore(Settings()).folders
+    usual = ModelStore(Settings(), environment={"OLLAMA_MODELS": "/srv/models"})
+    assert usual.folders[:2] == (Path("/srv/models"), tmp_path / ".ollama" / "models")
+    assert Path("/usr/share/ollama/.ollama/models") in usual.folders
+
+
+def test_a_store_named_in_the_settings_is_the_only_one(tmp_path):
+    chosen = Settings(ollama_store=tmp_path / "mine")
+    store = ModelStore(chosen, environment={"OLLAMA_MODELS": "/srv/models"})
+    assert store.folders == (tmp_path / "mine",)
+
+
+@pytest.mark.parametrize(
+    "name", ["tale:latest", "me/tale:7b", "hf.co/someone/tale-GGUF:Q4_K_M", "tale:1.5b-q4_0"]
+)
+def test_models_are_listed_under_the_names_that_find_them(store, models, name):
+    store.manifest(str(model_store.manifest_place(name)), model=b"weights")
+    assert models.names() == [name]
+    assert models.find(name).path.read_bytes() == b"weights"
+
+
+def test_a_machine_without_ollama_has_no_models_of_it(tmp_path):
+    assert ModelStore(Settings(ollama_store=tmp_path / "absent")).names() == []
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from config import EMBEDDED, LOOKUP, ROOT, Settings
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
+from utils.model_store import ModelStore
 
 EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
 EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
@@ -66,6 +67,23 @@ def find_models(folders: Sequence[Path]) -> list[InstalledModel]:
     return models
 
 
+def find_stored_models(settings: Settings) -> list[InstalledModel]:
+    """Return the models of Ollama whose files are on this machine, by name."""
+    store, models = ModelStore(settings), []
+    for name in store.names():
+        try:
+            path = store.find(name).path
+            models.append(_inspect(name, path, path.parent))
+        except (ModelFileError, UnknownModelError) as error:
+            models.append(InstalledModel(name, Path(), None, str(error)))
+    return models
+
+
+def installed_models(settings: Settings) -> list[InstalledModel]:
+    """Return all models there are: embedded, in the folders, and Ollama's."""
+    return [*find_models(settings.model_folders), *find_stored_models(settings)]
+
+
 def find_embedded_draft() -> InstalledModel:
     """Return the draft that comes with the app."""
     return _inspect(EMBEDDED, EMBEDDED_DRAFT, EMBEDDED_DRAFT.parent)
@@ -89,7 +107,7 @@ def resolve_target(name: str, settings: Settings) -> Path:
 
     Raises `UnknownModelError`, or `ModelFileError` where the file is there but not sound.
     """
-    return _usable(_lookup(name, find_models(settings.model_folders))).path
+    return _usable(_lookup(name, installed_models(settings))).path
 
 
 def resolve_draft(name: str, settings: Settings) -> Path:
@@ -99,7 +117,7 @@ def resolve_draft(name: str, settings: Settings) -> Path:
     """
     if name == EMBEDDED:
         return _usable(find_embedded_draft()).path
-    return _usable(_lookup(name, find_models(settings.model_folders))).path
+    return _usable(_lookup(name, installed_models(settings))).path
 
 
 def draft_options(settings: Settings, target: str) -> list[DraftOption]:
@@ -107,7 +125,7 @@ def draft_options(settings: Settings, target: str) -> list[DraftOption]:
 
     Those that do not suit the target are listed too, with the reason. Raises as `resolve_target`.
     """
-    models = find_models(settings.model_folders)
+    models = installed_models(settings)
     header = _usable(_lookup(target, models))
     smaller = [
         model
@@ -147,7 +165,7 @@ def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
 
 def _lookup(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
     for model in models:
-        if model.name == name:
+        if name in (model.name, model.name.removesuffix(":latest")):
             return model
     shown = name if len(name) <= 80 else f"{name[:80]}…"
     near = get_close_matches(name[:80], [model.name for model in models], n=3)

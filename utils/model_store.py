@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ DEFAULT_HOST = "registry.ollama.ai"
 DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})", re.ASCII)
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 2**20
+MAX_MODELS = 1000
 T = TypeVar("T")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}", re.ASCII)
@@ -74,6 +76,16 @@ class ModelStore:
             ),
             modelfile=recipe,
         )
+
+    def names(self) -> list[str]:
+        """Return the models whose manifests lie here, as Ollama calls them, at most 1,000."""
+        found: set[str] = set()
+        for folder in self.folders:
+            with suppress(OSError):
+                root = folder / "manifests"
+                places = islice(root.glob("*/*/*/*"), MAX_MODELS)
+                found |= {name_of(place.relative_to(root)) for place in places}
+        return sorted(found)
 
     def try_out(self, model: StoredModel) -> ProbeVerdict:
         """Load the model once in a child process; the verdict is kept by its digest."""
@@ -159,9 +171,17 @@ def manifest_place(name: str) -> Path:
     return Path(host, *parts)
 
 
+def name_of(place: Path) -> str:
+    """Return the name of the model whose manifest lies there; undoes `manifest_place`."""
+    host, namespace, model, tag = place.parts
+    prefix = "" if (host, namespace) == (DEFAULT_HOST, "library") else f"{namespace}/"
+    return f"{'' if host == DEFAULT_HOST else f'{host}/'}{prefix}{model}:{tag}"
+
+
 def _folders(settings: Settings, environment: Mapping[str, str]) -> Iterator[Path]:
     if settings.ollama_store is not None:
         yield settings.ollama_store.expanduser()
+        return
     if named := environment.get("OLLAMA_MODELS", "").strip():
         yield Path(named).expanduser()
     yield Path.home() / ".ollama" / "models"

@@ -113,7 +113,7 @@ class StandInEngine:
     """Looks like the engine's runtime to whoever uses it."""
 
     def __init__(self) -> None:
-        self.client = StandInClient()
+        self.client = self.answers = StandInClient()
         self.thread = self
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

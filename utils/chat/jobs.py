@@ -70,7 +70,7 @@ class GenerationJob:
 
     async def _record_events(self) -> None:
         request = self._record.request
-        events = self._runtime.client.generate(
+        events = self._runtime.answers.generate(
             request.messages,
             sampling=request.sampling,
             speculative=request.speculative,

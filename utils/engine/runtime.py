@@ -10,6 +10,9 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from config import Settings, get_settings
+from utils.backends.chain import answer_chain
+from utils.backends.fallback import FallbackBackend
+from utils.backends.ollama import OllamaClient
 from utils.engine.client import EngineClient
 
 T = TypeVar("T")
@@ -40,11 +43,14 @@ class LoopThread:
 
 
 class EngineRuntime:
-    """The engine of this process: a client and the loop it lives on."""
+    """The engine of this process: a client, the loop it lives on, and who answers in its place.
+
+    `answers` writes with the engine, and goes on without drafting or with Ollama where it fails.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.thread = LoopThread()
-        self.client = self.thread.call(_create(settings)).result()
+        self.client, self.answers = self.thread.call(_create(settings)).result()
 
     def close(self) -> None:
         """End the worker, then the loop."""
@@ -54,8 +60,9 @@ class EngineRuntime:
             self.thread.close()
 
 
-async def _create(settings: Settings) -> EngineClient:
-    return EngineClient(settings)
+async def _create(settings: Settings) -> tuple[EngineClient, FallbackBackend]:
+    client = EngineClient(settings)
+    return client, answer_chain(settings, client, OllamaClient(settings))
 
 
 _lock = threading.Lock()
