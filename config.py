@@ -163,7 +163,8 @@ class Settings(BaseSettings):
         600, ge=1, le=7200, description="Longest time a model may take to load, in seconds."
     )
     cache_folder: Path = Field(
-        Path.home() / ".cache" / "specchat", description="Where verdicts on model files are kept."
+        default_factory=lambda: Path.home() / ".cache" / "specchat",
+        description="Where verdicts on model files are kept.",
     )
     speculative: SpeculativeConfig = Field(
         default_factory=SpeculativeConfig, description="Defaults of speculative decoding."
