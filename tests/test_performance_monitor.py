@@ -186,3 +186,45 @@ def test_a_clock_remembers_only_the_newest_steps():
     for index in range(10 * BASELINE_SAMPLES):
         clock.add(1.0 if index < 9 * BASELINE_SAMPLES else 0.5, origin="running")
     assert clock.baseline == Baseline(2.0, "running", BASELINE_SAMPLES)
+
+
+def test_a_pass_counts_as_a_plain_step_of_the_same_moment():
+    clock = PlainClock()
+    clock.learn({1: 1.0, 6: 2.0}, step_s=1.5)
+    for _ in range(16):
+        clock.add(1.5, origin="calibration")
+    clock.begin_answer()
+    for _ in range(4):
+        clock.add_pass(6, 20.0)  # ten times slower than at load
+    assert clock.baseline.tokens_per_second == pytest.approx(1 / 10.5)
+    assert (clock.baseline.origin, clock.baseline.samples) == ("running", 4)
+
+
+def test_costs_between_measured_widths_are_interpolated_and_none_beyond():
+    clock = PlainClock()
+    clock.learn({1: 1.0, 3: 2.0}, step_s=1.0)
+    clock.begin_answer()
+    for _ in range(4):
+        clock.add_pass(2, 1.5)
+    assert clock.baseline.tokens_per_second == pytest.approx(1)
+    clock.add_pass(4, 99.0)
+    assert clock.baseline.samples == 4
+
+
+def test_an_answer_of_few_steps_is_compared_with_the_steps_before_it():
+    clock = PlainClock()
+    for _ in range(16):
+        clock.add(MILLISECOND, origin="calibration")
+    clock.begin_answer()
+    for _ in range(3):
+        clock.add(5 * MILLISECOND, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(1000)
+    clock.add(5 * MILLISECOND, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(200)
+
+
+def test_passes_say_nothing_before_their_cost_is_known():
+    clock = PlainClock()
+    clock.begin_answer()
+    clock.add_pass(6, 1.0)
+    assert clock.baseline == Baseline()

@@ -7,14 +7,17 @@ over *measured* plain tokens per second of the same target. No rate ever divides
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 from typing import Literal
+
+import numpy as np
 
 BaselineOrigin = Literal["none", "calibration", "running"]
 FinishReason = Literal["stop", "length", "cancelled"]
 BASELINE_SAMPLES = 64
+ANSWER_SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,31 @@ def ratio(part: float, whole: float) -> float:
 
 
 class PlainClock:
-    """Measured time of plain steps: the median of the newest ones."""
+    """Measured time of a plain step of one target.
+
+    Between answers it is the median of the newest steps. During an answer it is the mean of that
+    answer's own, so that a busy machine slows both sides of a speedup alike: plain steps count as
+    they are, and a pass over several tokens as its time over what such a pass cost in plain steps
+    at load (`learn`).
+    """
 
     def __init__(self) -> None:
         self._samples: list[float] = []
         self._origin: BaselineOrigin = "none"
+        self._answer: list[float] | None = None
+        self._widths: list[int] = []
+        self._costs: list[float] = []
+        self._overhead_s = 0.0
+
+    def learn(self, pass_s: Mapping[int, float], step_s: float) -> None:
+        """Take in the bare time of passes by width, 1 included, and that of a whole plain step."""
+        self._widths = sorted(pass_s)
+        self._costs = [pass_s[width] / pass_s[1] for width in self._widths]
+        self._overhead_s = max(0.0, step_s - pass_s[1])
+
+    def begin_answer(self) -> None:
+        """Start anew with the steps of an answer."""
+        self._answer = []
 
     def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
         """Take in the time of one plain step; running measurements replace calibrated ones."""
@@ -100,10 +123,20 @@ class PlainClock:
             self._samples = self._samples[-BASELINE_SAMPLES // 4 :]
         self._origin = origin
         self._samples = [*self._samples[-BASELINE_SAMPLES + 1 :], seconds]
+        if self._answer is not None:
+            self._answer.append(seconds)
+
+    def add_pass(self, width: int, seconds: float) -> None:
+        """Take in the bare time of a pass over `width` tokens, where its cost is known."""
+        if self._widths and width <= self._widths[-1]:
+            cost = float(np.interp(width, self._widths, self._costs))
+            self.add(seconds / cost + self._overhead_s, origin="running")
 
     @property
     def baseline(self) -> Baseline:
         """The rate so far."""
+        if self._answer is not None and len(self._answer) >= ANSWER_SAMPLES:
+            return Baseline(ratio(1, fmean(self._answer)), "running", len(self._answer))
         if not self._samples:
             return Baseline()
         return Baseline(ratio(1, median(self._samples)), self._origin, len(self._samples))

@@ -128,6 +128,7 @@ class _Answer:
             prompt_tokens=len(prompt), reused_tokens=self.reused_tokens
         )
         self._finish: FinishReason | None = None
+        self._pass_s = 0.0
         self._begin = self._decode_begin = self._end = perf_counter()
 
     def run(self) -> Iterator[Event]:
@@ -150,6 +151,7 @@ class _Answer:
         except ModelError as error:
             raise TargetError(f"the target failed on the prompt: {error}") from error
         self._drafter.begin(self.tokens)
+        self._clock.begin_answer()
         self._decode_begin = self._end = perf_counter()
         self._monitor.prefill_s = self._decode_begin - self._begin
 
@@ -195,7 +197,9 @@ class _Answer:
             return known[index]
 
         try:
+            begin = perf_counter()
             rows = self._target.decode(batch, rows=len(batch))
+            self._pass_s = perf_counter() - begin
             result = self._verifier.verify(draft, target_at, len(self.tokens))
         except ModelError as error:
             raise TargetError(f"the target failed: {error}") from error
@@ -209,7 +213,9 @@ class _Answer:
 
     def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
         """Account for a round and release its text."""
-        if not stats.drafted:
+        if stats.drafted:
+            self._clock.add_pass(1 + stats.drafted, self._pass_s)
+        else:
             self._clock.add(stats.total_s, origin="running")
         self._monitor.add(stats)
         if self._monitor.rounds == 1:

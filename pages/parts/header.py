@@ -28,7 +28,8 @@ def draw_header(conversation: Conversation) -> None:
     """Draw name and badge, and keep the badge true."""
     ready = runtime.get_engine().client.health.ready
     waits = conversation.is_answering or not ready
-    # A fragment of its own place: what Streamlit drops of it must not shift what follows.
+    # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
+    # a gap there and shifts nothing that follows.
     with st.container():
         st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(conversation, ready=ready)
 

@@ -28,7 +28,12 @@ class _Layers:
     upper: JobSnapshot
 
     def after(self, answer: JobSnapshot) -> _Layers:
-        """Put `answer` into the layer whose turn it is; the last word belongs to the upper one."""
+        """Put `answer` into the layer whose turn it is; the last word belongs to the upper one.
+
+        Without a line the upper layer hides nothing: then both show the same.
+        """
+        if not answer.is_active and not answer.stats.drafted:
+            return replace(self, lower=answer, upper=answer)
         if answer.version == self.upper.version:
             return self
         if not answer.is_active or self.lower.version > self.upper.version:
@@ -50,13 +55,15 @@ def draw_panel(answer: JobSnapshot, *, key: str) -> None:
 
 def _draw_rates(answer: JobSnapshot) -> None:
     stats = answer.stats
-    speed, gain = st.columns(2, gap="small", wrap=False)
-    speed.metric("Tokens/s", wording.figure(stats.tokens_per_second) if stats.rounds else "-")
-    gain.metric(
-        "Speedup",
-        f"{stats.speedup:.2f}{wording.TIMES}" if stats.speedup else "-",
-        help=wording.baseline_sentence(stats.baseline),
-    )
+    with st.container(horizontal=True, gap="medium"):
+        rate = wording.figure(stats.tokens_per_second) if stats.rounds else "-"
+        st.metric("Tokens/s", rate, width="content")
+        st.metric(
+            "Speedup",
+            f"{stats.speedup:.2f}{wording.TIMES}" if stats.speedup else "-",
+            help=wording.baseline_sentence(stats.baseline),
+            width="content",
+        )
 
 
 def _turn_over(answer: JobSnapshot, *, key: str) -> _Layers:

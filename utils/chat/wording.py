@@ -106,7 +106,7 @@ def baseline_sentence(baseline: Baseline) -> str:
     when = (
         "measured by a short calibration when the model was loaded"
         if baseline.origin == "calibration"
-        else "measured at load and refined by plain steps since"
+        else "measured at load and refined by the steps and passes of this answer"
     )
     return (
         f"Plain decoding of this target: {figure(baseline.tokens_per_second)} tokens/s on this "
