@@ -100,7 +100,7 @@ class StandInClient:
             for step in steps:
                 if isinstance(step, Gate):
                     step.reached.set()
-                    await asyncio.to_thread(step.opened.wait)
+                    await asyncio.to_thread(step.opened.wait, 10)
                 elif isinstance(step, Exception):
                     raise step
                 else:
