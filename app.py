@@ -15,7 +15,6 @@ import streamlit as st
 from api.headers import security_headers
 from api.health import health_route
 from config import get_settings
-from utils.chat.opening import open_engine
 from utils.engine.runtime import close_engine, get_engine
 from utils.errors import ConfigError
 
@@ -30,7 +29,7 @@ except ConfigError as error:
 async def lifespan(_app: st.App) -> AsyncGenerator[None]:
     """Load the target while the pages are there already; end the engine with the app."""
     engine = get_engine()
-    engine.thread.call(open_engine(engine.client))
+    engine.thread.call(engine.client.open())
     yield
     close_engine()
 

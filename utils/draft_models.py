@@ -169,7 +169,11 @@ def _lookup(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
             return model
     shown = name if len(name) <= 80 else f"{name[:80]}…"
     near = get_close_matches(name[:80], [model.name for model in models], n=3)
-    hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see the list of models"
+    hint = (
+        f"did you mean {', '.join(map(repr, near))}?"
+        if near
+        else f"take {EMBEDDED!r}, the name of a GGUF in a model folder, or of a model in Ollama"
+    )
     raise UnknownModelError(f"no model is called {shown!r}: {hint}")
 
 

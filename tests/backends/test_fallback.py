@@ -207,6 +207,14 @@ async def test_where_all_fail_all_reasons_are_told():
     assert FallbackBackend(chain).name == "one, else two"
 
 
+async def test_a_reason_that_all_give_is_said_once():
+    chain = [Scripted(name, EngineError("it broke")) for name in ("one", "two")]
+    for backend in chain:
+        backend.stage = "started"
+    with pytest.raises(BackendError, match=r"^it broke$"):
+        await hear(FallbackBackend(chain))
+
+
 async def test_what_nobody_can_answer_is_not_passed_on():
     other = Scripted()
     chain = [Scripted("first", ContextFullError("too long"), "started"), other]

@@ -87,7 +87,7 @@ class FallbackBackend:
                 if not speculative.fallback_enabled:
                     raise
                 course.fail(backend.name, error)
-        raise BackendError(f"nothing could answer: {'; '.join(course.failures)}")
+        raise BackendError(course.verdict())
 
 
 class _Course:
@@ -96,7 +96,7 @@ class _Course:
     def __init__(self, sampling: SamplingParams, written: Written) -> None:
         self.sampling = sampling
         self.written = written
-        self.failures: list[str] = []
+        self.failures: list[tuple[str, str]] = []
         self.is_finished = False
         self._monitor = PerformanceMonitor()
         self._before = self._monitor.result()
@@ -130,11 +130,19 @@ class _Course:
 
     def fail(self, name: str, error: SpecChatError) -> None:
         """Note that a backend failed; what it wrote is what the next one goes on with."""
-        self.failures.append(f"{name}: {error}")
+        self.failures.append((name, str(error)))
         self._reason = f"{name} failed: {error}"
         self._owes_mode = True
         self._part_start = monotonic()
         self._before = self._monitor.result()
+
+    def verdict(self) -> str:
+        """Say why nobody could answer: one reason once, several with who gave them."""
+        reasons = {reason for _, reason in self.failures}
+        if len(reasons) == 1:
+            return reasons.pop()
+        told = "; ".join(f"{name}: {reason}" for name, reason in self.failures)
+        return f"nothing could answer: {told}"
 
     def _write(self, event: Tokens) -> Iterator[Event]:
         if self._owes_mode:
