@@ -169,7 +169,7 @@ def test_fast_tokens_travel_in_few_messages_the_first_one_alone(worker: RawWorke
     batches = [event for event in answer if isinstance(event, Tokens)]
     tokens = [token for event in batches for token in event.tokens]
     assert len(tokens) == sum(len(event.rounds) for event in batches) == 1500
-    assert len(batches[0].tokens) < 10
+    assert len(batches[0].rounds) == 1
     seconds = tokens[-1].time_s - tokens[0].time_s
     assert len(batches) <= 3 + seconds / 0.025
 
@@ -271,12 +271,15 @@ def test_a_worker_whose_reader_breaks_ends_itself():
     raw.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children by itself")
+@pytest.mark.skipif(
+    sys.platform != "linux",
+    reason="PR_SET_PDEATHSIG and pidfd exist on Linux alone; elsewhere the end of stdin does it",
+)
 def test_the_worker_dies_with_its_parent():
     code = (
-        "import os, subprocess, sys, time; from utils.engine.process import WORKER_COMMAND as c\n"
+        "import os, signal, subprocess, sys; from utils.engine.process import WORKER_COMMAND as c\n"
         "w = subprocess.Popen(c, stdin=0, stdout=subprocess.PIPE)\n"
-        "w.stdout.readline(); print(w.pid, flush=True); time.sleep(60)"
+        "w.stdout.readline(); print(w.pid, flush=True); signal.pause()"
     )
     reader, writer = os.pipe()
     parent = subprocess.Popen(

@@ -20,6 +20,7 @@ from utils.events import Event, Started, Tokens
 
 FLUSH_S = 0.025
 HEARTBEAT_S = 1.0
+HAND_OVER_S = 0.25
 WAITING_MESSAGES = 4096
 
 
@@ -40,6 +41,7 @@ class Outbox:
         self._waiting: deque[Message | _Occurrence] = deque()
         self._urgent = False
         self._closed = False
+        self._is_first = False
         self._flush_at = 0.0
         self._beat_at = 0.0
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
@@ -52,8 +54,17 @@ class Outbox:
     def happened(self, request_id: str, event: Event) -> None:
         """Write an event of an answer: tokens when due, anything else at once."""
         if isinstance(event, Started):
-            self._flush_at = 0.0
-        self._put(_Occurrence(request_id, event), urgent=not isinstance(event, Tokens))
+            self._is_first = True
+        is_first = self._is_first and isinstance(event, Tokens)
+        self._put(_Occurrence(request_id, event), urgent=is_first or not isinstance(event, Tokens))
+        if is_first:
+            self._is_first = False
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the writer take what waits: fast decoding would keep the interpreter from it."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting or self._closed, HAND_OVER_S)
 
     def close(self, timeout_s: float) -> None:
         """Write what is left, for so long at most."""
