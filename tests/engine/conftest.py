@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from config import SamplingParams, Settings, SpeculativeConfig
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_pair
@@ -135,3 +136,15 @@ async def client(settings: Settings) -> AsyncIterator[EngineClient]:
         yield engine
     finally:
         await engine.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def engine(settings: Settings) -> AsyncIterator[EngineClient]:
+    """One client for all tests of a module; none of them may harm it."""
+    client = EngineClient(settings)
+    await client.start()
+    try:
+        await client.load()
+        yield client
+    finally:
+        await client.close()

@@ -1,12 +1,10 @@
 """What users of the engine get: answers, in their turn, and sentences where there can be none."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
-import pytest_asyncio
 
 from config import SamplingParams, Settings
 from tests.engine.conftest import (
@@ -34,18 +32,6 @@ from utils.errors import (
 from utils.events import Finished, Prefilled, Queued, Started, Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(settings: Settings) -> AsyncIterator[EngineClient]:
-    """One client for all tests here; none of them harms it."""
-    client = EngineClient(settings)
-    await client.start()
-    try:
-        await client.load()
-        yield client
-    finally:
-        await client.close()
 
 
 async def test_an_answer_is_the_events_in_order_and_the_sums_agree(engine: EngineClient):

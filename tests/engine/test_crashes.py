@@ -40,7 +40,7 @@ def is_gone(pid: int) -> bool:
 
 def fake_worker(body: str) -> tuple[str, ...]:
     """A program in the worker's place: says that it is ready, then runs `body`."""
-    return (sys.executable, "-c", f"import sys, time\nprint('{READY}', flush=True)\n{body}")
+    return (sys.executable, "-c", f"import signal, sys\nprint('{READY}', flush=True)\n{body}")
 
 
 async def answer_until_struck(client: EngineClient, number: signal.Signals) -> SpecChatError:
@@ -170,10 +170,10 @@ async def test_three_crashes_in_a_minute_stop_the_restarts_until_somebody_asks(s
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ("print('hello', flush=True); time.sleep(60)", "sent nonsense: message is not understood"),
-        ("print('x' * 2**25, flush=True); time.sleep(60)", "longer than"),
+        ("print('hello', flush=True); signal.pause()", "sent nonsense: message is not understood"),
+        ("print('x' * 2**25, flush=True); signal.pause()", "longer than"),
         ("sys.stderr.write('ggml: fatal error here'); sys.exit(1)", "exit code 1: ggml: fatal"),
-        ("import os; os.close(1); time.sleep(60)", "killed by SIGKILL"),
+        ("import os; os.close(1); signal.pause()", "killed by SIGKILL"),
     ],
 )
 async def test_a_worker_that_breaks_the_protocol_is_ended(
@@ -196,7 +196,7 @@ async def test_what_cannot_be_started_is_an_error(settings: Settings):
 async def test_loading_for_too_long_ends_the_worker(folder: Path, settings: Settings):
     client = EngineClient(
         make_settings(folder, cache_folder=settings.cache_folder, load_timeout_s=1),
-        command=fake_worker("time.sleep(60)"),
+        command=fake_worker("signal.pause()"),
     )
     await client.start()
     try:
@@ -207,7 +207,7 @@ async def test_loading_for_too_long_ends_the_worker(folder: Path, settings: Sett
 
 
 async def test_closing_ends_even_a_worker_that_does_not_listen(settings: Settings):
-    body = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+    body = "signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"
     client = EngineClient(settings, command=fake_worker(body))
     await client.start()
     pid = client.health.pid

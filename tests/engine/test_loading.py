@@ -1,12 +1,10 @@
 """Targets come and go: opened, refused, replaced, each in its turn."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from config import Settings
 from tests.engine.conftest import LIMIT_S, PLAIN, ask, greedy, make_settings, user
@@ -15,18 +13,6 @@ from utils.errors import EngineError, ModelFileError, ModelLoadError, UnknownMod
 from utils.events import Finished
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def engine(settings: Settings) -> AsyncIterator[EngineClient]:
-    """One client for all tests here; none of them harms it."""
-    client = EngineClient(settings)
-    await client.start()
-    try:
-        await client.load()
-        yield client
-    finally:
-        await client.close()
 
 
 @pytest.mark.parametrize(

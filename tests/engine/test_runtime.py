@@ -38,7 +38,7 @@ def test_closing_cancels_what_runs():
     async def wait() -> None:
         begun.set()
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             ended.set()
 
