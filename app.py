@@ -27,16 +27,18 @@ except ConfigError as error:
 
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncGenerator[None]:
-    """Load the target while the pages are there already; end the engine with the app."""
+    """Load the target and pull what is missing, with the pages there; end all with the app."""
     engine = get_engine()
-    engine.thread.call(engine.client.open())
+    engine.thread.call(engine.startup.run())
     yield
     close_engine()
 
 
 app = st.App(
     Path(__file__).parent / "pages" / "main.py",
-    routes=[health_route(lambda: get_engine().client.health)],
+    routes=[
+        health_route(lambda: get_engine().client.health, lambda: get_engine().startup.snapshot())
+    ],
     middleware=[security_headers()],
     lifespan=lifespan,
 )

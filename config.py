@@ -13,7 +13,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from utils.errors import ConfigError
+from utils.errors import ConfigError, UnknownModelError
+from utils.model_names import full_name
 from utils.server_address import check_server_address
 from utils.settings_reference import describe_settings
 
@@ -24,8 +25,16 @@ PREFIX = "SPECCHAT_"
 ENV_FILE = ".env"
 
 VerifierName = Literal["coupled", "rejection", "block"]
+MAX_PULLED_MODELS = 32
 FlashAttention = Literal["auto", "on", "off"]
 CacheType = Literal["f16", "q8_0", "q4_0"]
+
+
+def _check_model_name(name: str) -> str:
+    try:
+        return full_name(name)
+    except UnknownModelError as error:
+        raise ValueError(str(error)) from error
 
 
 class SamplingParams(BaseModel):
@@ -188,11 +197,34 @@ class Settings(BaseSettings):
         60, ge=1, le=3600, description="Longest silence of Ollama while it loads or writes."
     )
 
+    pull_models: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_model_name)], ...], NoDecode
+    ] = Field(
+        (),
+        max_length=MAX_PULLED_MODELS,
+        description="Models that Ollama is to have: those missing are pulled at the start.",
+        json_schema_extra={
+            "allowed": f"up to {MAX_PULLED_MODELS} names like `llama3.2:3b` or "
+            "`hf.co/user/repo:Q4_K_M`, separated by commas"
+        },
+    )
+    pull_missing: bool = Field(
+        True,
+        description="Pull models named in the settings that are not installed, where Ollama runs.",
+    )
+
     @field_validator("model_folders", mode="before")
     @classmethod
     def _split_folders(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("pull_models", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(name.strip() for name in value.split(",") if name.strip())
         return value
 
     @property

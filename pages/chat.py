@@ -58,8 +58,7 @@ if turns:
     draw_question(turns[-1])
     draw_last_answer(turns[-1], shows_sources=shows_sources())
 
-if notice := session.take_notice():
-    st.toast(notice, icon=":material/info:")
+session.show_notice()
 if turns and turns[-1].answer is not None:
     st.button(
         "Regenerate", icon=":material/refresh:", type="tertiary", on_click=regenerate, key="again"

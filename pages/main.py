@@ -15,5 +15,9 @@ st.set_page_config(
     menu_items={"About": ABOUT},
 )
 st.navigation(
-    [st.Page("chat.py", title="Chat", icon=":material/forum:", default=True)], position="top"
+    [
+        st.Page("chat.py", title="Chat", icon=":material/forum:", default=True),
+        st.Page("models.py", title="Models", icon=":material/deployed_code:"),
+    ],
+    position="top",
 ).run()

@@ -41,7 +41,7 @@ def test_the_app_serves_pages_and_health_and_ends_cleanly():
     assert process.returncode in (0, -signal.SIGTERM)
     assert time.monotonic() - began < 10
     assert "Traceback" not in output
-    assert health["model"] == "demo-target"
+    assert health["model"] == "embedded"
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
 

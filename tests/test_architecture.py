@@ -11,11 +11,12 @@ import pytest
 from config import ROOT
 
 LAYERS = (
-    "config utils.errors utils.server_address utils.settings_reference",
+    "config utils.errors utils.model_names utils.server_address utils.settings_reference",
     "utils.events utils.model_session utils.performance_monitor utils.sampling"
-    " utils.token_validator utils.draft_length utils.text_stream",
+    " utils.token_validator utils.draft_length utils.text_stream utils.reasoning",
     "utils.drafters utils.llama",
-    "utils.speculative_decoding utils.draft_models utils.engine utils.backends utils.model_store",
+    "utils.speculative_decoding utils.draft_models utils.engine utils.backends utils.model_store"
+    " utils.model_catalogue utils.pulls utils.startup",
     "utils.chat",
     "utils.charts api",
     "app pages",

@@ -53,7 +53,7 @@ def test_long_answers_are_thinned_and_keep_the_newest_round(count):
         (acceptance_figure([], LIGHT), "no rounds yet"),
         (acceptance_figure(rounds(3, drafted=0, accepted=0), LIGHT), "nothing was drafted"),
         (speedup_figure([], 100, LIGHT), "no rounds yet"),
-        (speedup_figure(rounds(3), 0, LIGHT), "plain speed not measured yet"),
+        (speedup_figure(rounds(3), 0, LIGHT), "no plain speed to compare with"),
     ],
 )
 def test_an_empty_chart_says_why_it_is_empty(figure, note):

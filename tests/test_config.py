@@ -66,6 +66,21 @@ def test_folders_are_split_and_the_home_folder_is_found(monkeypatch):
     assert load_settings().model_folders == (Path.home() / "models", Path("other one"))
 
 
+def test_names_of_models_are_split_checked_and_completed(monkeypatch):
+    monkeypatch.setenv("SPECCHAT_PULL_MODELS", "llama3.2:3b, hf.co/me/Tale-GGUF:Q4_K_M ,demo,")
+    assert load_settings().pull_models == (
+        "llama3.2:3b",
+        "hf.co/me/Tale-GGUF:Q4_K_M",
+        "demo:latest",
+    )
+
+
+def test_one_wrong_name_among_several_is_named(monkeypatch):
+    monkeypatch.setenv("SPECCHAT_PULL_MODELS", "demo,../../etc/passwd")
+    with pytest.raises(ConfigError, match=r"PULL_MODELS is wrong: found '../../etc/passwd'"):
+        load_settings()
+
+
 WRONG = [
     ("CONTEXT_TOKENS", "63", "from 64 to 1048576"),
     ("BATCH_TOKENS", "8193", "from 32 to 8192"),
@@ -82,6 +97,8 @@ WRONG = [
     ("OLLAMA_URL", "http://user@host", "an address like http://host:11434"),
     ("OLLAMA_MODEL", "x" * 513, "a text of 0 to 512 characters"),
     ("OLLAMA_IDLE_TIMEOUT_S", "0", "a number from 1 to 3600"),
+    ("PULL_MODELS", "a/b/c/d", "separated by commas"),
+    ("PULL_MISSING", "perhaps", "true or false"),
     ("SPECULATIVE__ENABLED", "2", "true or false"),
     ("SPECULATIVE__DRAFT_MODEL", "x" * 513, "a text of 1 to 512 characters"),
     ("SPECULATIVE__MAX_DRAFT_TOKENS", "17", "a whole number from 1 to 16"),

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from config import Settings
-from tests.tiny_gguf import write_tiny_gguf
 from utils import model_store
 from utils.errors import ModelFileError, UnknownModelError
 from utils.model_store import ModelStore, blob_path, manifest_place
@@ -289,13 +288,10 @@ def test_a_store_behind_a_link_is_a_store(store, tmp_path):
     assert found.read_bytes() == b"weights"
 
 
-def test_a_verdict_is_kept_by_digest_wherever_the_blob_lies(store, models, tmp_path, monkeypatch):
-    good, bad = write_tiny_gguf(tmp_path / "good.gguf"), b"GGUF" + bytes(100)
-    store.manifest("registry.ollama.ai/library/good/latest", model=good.read_bytes())
-    store.manifest("registry.ollama.ai/library/bad/latest", model=bad)
-    model = models.find("good")
-    assert models.try_out(model).usable
-    assert not models.try_out(models.find("bad")).usable
-    monkeypatch.setattr(model_store, "probe_model", None)
-    os.utime(model.path, (1, 1))
-    assert models.try_out(model).usable
+def test_the_space_that_is_free_is_that_of_the_first_folder_there_is(tmp_path):
+    settings = Settings(_env_file=None, ollama_store=tmp_path)
+    folder, free_bytes = ModelStore(settings).free_space()
+    assert folder == tmp_path
+    assert free_bytes > 0
+    nowhere = Settings(_env_file=None, ollama_store=tmp_path / "nowhere")
+    assert ModelStore(nowhere).free_space() is None

@@ -64,7 +64,7 @@ def speedup_figure(
     values = [_finite(ratio(speed, plain_tokens_per_second)) for speed in speeds]
     top = max(2.1, 1.15 * max(filter(None, values), default=0.0))
     axis = {"range": [0, top], "ticksuffix": f" {TIMES}", "nticks": 4}
-    note = "" if values else "no rounds yet" if known else "plain speed not measured yet"
+    note = "" if values else "no rounds yet" if known else "no plain speed to compare with"
     return _figure(values, axis, colors, unit=TIMES, note=note, level=1.0)
 
 

@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from config import EMBEDDED, LOOKUP, ROOT, Settings
+from config import EMBEDDED, LOOKUP, ROOT, ModelOptions, Settings
+from utils.backends.modelfile import Modelfile, model_defaults
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
 from utils.model_store import ModelStore
@@ -22,18 +23,27 @@ EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
 EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
 MAX_FILES = 1000
 MAX_SIZE_DIFFERENCE = 128
+MIN_CONTEXT, MAX_CONTEXT = 64, 1_048_576
 FIRST_COMPARED_ID = 5
 _vocabularies: WeakValueDictionary[int, VocabularyHeader] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledModel:
-    """A model file by name; without a header it cannot be used, for the reason given."""
+    """A model file by name; without a header it cannot be used, for the reason given.
+
+    `modelfile` is what Ollama adds to a model of its own.
+    """
 
     name: str
     path: Path
     header: GGUFHeader | None
     reason: str = ""
+    modelfile: Modelfile | None = None
+
+    def called_by_name(self, reason: str) -> str:
+        """Return a reason with the model's name in place of its file's, which may be a digest."""
+        return reason.replace(repr(self.path.name), repr(self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +82,12 @@ def find_stored_models(settings: Settings) -> list[InstalledModel]:
     store, models = ModelStore(settings), []
     for name in store.names():
         try:
-            path = store.find(name).path
-            models.append(_inspect(name, path, path.parent))
+            stored = store.find(name)
+            model = _inspect(name, stored.path, stored.path.parent)
+            reason = replace(model, path=stored.path).called_by_name(model.reason)
+            models.append(replace(model, modelfile=stored.modelfile, reason=reason))
         except (ModelFileError, UnknownModelError) as error:
-            models.append(InstalledModel(name, Path(), None, str(error)))
+            models.append(InstalledModel(name, Path(), None, str(error), Modelfile()))
     return models
 
 
@@ -102,12 +114,28 @@ def check_pair(target: GGUFHeader, draft: GGUFHeader) -> PairCheck:
     return PairCheck(compatible=not reason, reason=reason)
 
 
-def resolve_target(name: str, settings: Settings) -> Path:
-    """Return the file of the target called `name`.
+def find_target(name: str, settings: Settings) -> InstalledModel:
+    """Return the target called `name`, with its header.
 
     Raises `UnknownModelError`, or `ModelFileError` where the file is there but not sound.
     """
-    return _usable(_lookup(name, installed_models(settings))).path
+    model = find_installed(name, installed_models(settings))
+    return replace(model, header=_usable(model))
+
+
+def resolve_target(name: str, settings: Settings) -> Path:
+    """Return the file of the target called `name`; raises as `find_target`."""
+    return find_target(name, settings).path
+
+
+def target_options(target: InstalledModel, settings: Settings) -> ModelOptions:
+    """Return how a target is opened: with its Modelfile's context, where the user names none."""
+    options = settings.model_options
+    if target.modelfile is None or "context_tokens" in settings.model_fields_set:
+        return options
+    wanted = model_defaults(target.modelfile, settings.sampling).context_tokens
+    sound = min(max(wanted or options.context_tokens, MIN_CONTEXT), MAX_CONTEXT)
+    return options.model_copy(update={"context_tokens": sound})
 
 
 def resolve_draft(name: str, settings: Settings) -> Path:
@@ -117,7 +145,7 @@ def resolve_draft(name: str, settings: Settings) -> Path:
     """
     if name == EMBEDDED:
         return _usable(find_embedded_draft()).path
-    return _usable(_lookup(name, installed_models(settings))).path
+    return _usable(find_installed(name, installed_models(settings))).path
 
 
 def draft_options(settings: Settings, target: str) -> list[DraftOption]:
@@ -126,7 +154,7 @@ def draft_options(settings: Settings, target: str) -> list[DraftOption]:
     Those that do not suit the target are listed too, with the reason. Raises as `resolve_target`.
     """
     models = installed_models(settings)
-    header = _usable(_lookup(target, models))
+    header = _usable(find_installed(target, models))
     smaller = [
         model
         for model in models[1:]
@@ -163,7 +191,8 @@ def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
     )
 
 
-def _lookup(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
+def find_installed(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
+    """Return the model called `name`, or raise `UnknownModelError`."""
     for model in models:
         if name in (model.name, model.name.removesuffix(":latest")):
             return model
@@ -218,7 +247,7 @@ def _inspect(name: str, path: Path, folder: Path) -> InstalledModel:
     return InstalledModel(name, resolved, header)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1024)
 def _read(path: Path, _size_bytes: int, _mtime_ns: int) -> GGUFHeader:
     header = read_header(path)
     vocabulary = header.vocabulary

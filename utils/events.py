@@ -9,7 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from utils.performance_monitor import Baseline, FinishReason, GenerationStats, RoundStats
+from utils.performance_monitor import (
+    Baseline,
+    FinishReason,
+    GenerationStats,
+    ReportedNumbers,
+    RoundStats,
+)
 
 TokenSource = Literal["accepted", "resampled", "bonus", "plain"]
 ModeName = Literal["speculative", "standard"]
@@ -38,12 +44,17 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The engine began; `reused_tokens` of the prompt were still in the target's cache."""
+    """Somebody began; `reused_tokens` of the prompt were still in the target's cache.
+
+    `prompt_tokens` is 0 where they are not known yet. `opened` is what the prompt holds of the
+    answer already: the mark of a thought that the template begins.
+    """
 
     prompt_tokens: int
     reused_tokens: int
     seed: int
     baseline: Baseline
+    opened: str = ""
     type: Literal["started"] = "started"
 
 
@@ -58,11 +69,17 @@ class Prefilled:
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """From here on answers are written this way, for this reason."""
+    """From here on answers are written this way, for this reason.
+
+    `writer` is who writes, empty for the engine. `handover` says why another began to write and
+    who goes on, empty where nobody handed over.
+    """
 
     mode: ModeName
     drafter: str | None
     reason: str
+    writer: str = ""
+    handover: str = ""
     type: Literal["mode"] = "mode"
 
 
@@ -78,10 +95,14 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The answer is complete, cut at a limit, or was cancelled."""
+    """The answer is complete, cut at a limit, or was cancelled.
+
+    `stats` are measured here; `reported` is what the server says that wrote it, where one did.
+    """
 
     reason: FinishReason
     stats: GenerationStats
+    reported: ReportedNumbers | None = None
     type: Literal["finished"] = "finished"
 
 

@@ -12,24 +12,22 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any, TypeVar
 
 from config import Settings
 from utils.backends.modelfile import Modelfile, parse_modelfile
 from utils.errors import ModelFileError, UnknownModelError
-from utils.llama.probe import ProbeVerdict, probe_model
+from utils.model_names import manifest_place as manifest_place
+from utils.model_names import name_of
 
-DEFAULT_HOST = "registry.ollama.ai"
 DIGEST = re.compile(r"sha256[:-]([0-9a-f]{64})", re.ASCII)
 MAX_MANIFEST_BYTES = 2**20
 MAX_TEXT_BYTES = 2**20
 MAX_MODELS = 1000
 T = TypeVar("T")
-_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
-_HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,349}", re.ASCII)
 _LAYER = "application/vnd.ollama.image."
 _SERVICE_STORES = (
     Path("/usr/share/ollama/.ollama/models"),
@@ -87,14 +85,12 @@ class ModelStore:
                 found |= {name_of(place.relative_to(root)) for place in places}
         return sorted(found)
 
-    def try_out(self, model: StoredModel) -> ProbeVerdict:
-        """Load the model once in a child process; the verdict is kept by its digest."""
-        kept = f"{model.digest}-{version('llama-cpp-python')}"
-        folder = self._settings.cache_folder / "blobs" / kept
-        for entry in folder.glob("*.json"):
-            with suppress(OSError, ValueError, TypeError):
-                return ProbeVerdict(**json.loads(entry.read_text(encoding="utf-8")))
-        return probe_model(model.path, cache_folder=folder)
+    def free_space(self) -> tuple[Path, int] | None:
+        """Return the folder of this machine that pulls go to, and its free bytes; None: no such."""
+        for folder in self.folders:
+            with suppress(OSError):
+                return folder, disk_usage(folder).free
+        return None
 
     def _locate(self, source: str, name: str) -> Path:
         folders = list(self.folders)
@@ -156,26 +152,6 @@ def blob_path(folder: Path, digest: str) -> Path | None:
         return None
     with path.open("rb"):
         return path
-
-
-def manifest_place(name: str) -> Path:
-    """Return where a store keeps the manifest of a model; raises `UnknownModelError`."""
-    *place, last = name.split("/")
-    if not place:
-        place = ["library"]
-    host, *namespace = place if len(place) > 1 else [DEFAULT_HOST, *place]
-    model, _, tag = last.partition(":")
-    parts = (*namespace, model, tag or "latest")
-    if len(parts) != 3 or not _HOST.fullmatch(host) or not all(map(_PART.fullmatch, parts)):
-        raise UnknownModelError(f"not a name of a model: {name[:200]!r}")
-    return Path(host, *parts)
-
-
-def name_of(place: Path) -> str:
-    """Return the name of the model whose manifest lies there; undoes `manifest_place`."""
-    host, namespace, model, tag = place.parts
-    prefix = "" if (host, namespace) == (DEFAULT_HOST, "library") else f"{namespace}/"
-    return f"{'' if host == DEFAULT_HOST else f'{host}/'}{prefix}{model}:{tag}"
 
 
 def _folders(settings: Settings, environment: Mapping[str, str]) -> Iterator[Path]:

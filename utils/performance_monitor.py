@@ -85,6 +85,18 @@ class GenerationStats:
         return ratio(self.tokens_per_second, self.baseline.tokens_per_second)
 
 
+@dataclass(frozen=True, slots=True)
+class ReportedNumbers:
+    """What a server counted and timed by itself in the part of an answer that it wrote."""
+
+    source: str
+    prompt_tokens: int
+    prompt_s: float
+    answer_tokens: int
+    answer_s: float
+    load_s: float
+
+
 def ratio(part: float, whole: float) -> float:
     """Divide, with 0 for an empty whole."""
     return part / whole if whole > 0 and part > 0 else 0.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import cast
 
 import streamlit as st
 
@@ -13,11 +15,20 @@ from utils.chat import wording
 from utils.chat.conversation import Turn
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal, safe_markdown
+from utils.chat.passages import Passage, Passages, passages
 from utils.chat.snapshots import JobSnapshot
 from utils.chat.token_sources import source_html
 
 TEXT_S = 0.1
 CHARTS_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Fold:
+    """How a fold over a thought began."""
+
+    label: str
+    is_open: bool
 
 
 def draw_question(turn: Turn) -> None:
@@ -34,7 +45,7 @@ def draw_earlier_answer(turn: Turn, *, shows_sources: bool) -> None:
     if turn.answer is None:
         return
     with st.chat_message("assistant", avatar=":material/bolt:"):
-        _draw_text(turn.answer, shows_sources=shows_sources)
+        _draw_text(turn.answer, key=turn.job_id, shows_sources=shows_sources)
         _draw_figures(turn.answer, key=turn.job_id, has_charts=True)
 
 
@@ -62,7 +73,7 @@ def _live(draw: Callable[..., None], every_s: float | None) -> Callable[..., Non
 def _draw_growing(turn: Turn, *, shows_sources: bool) -> None:
     answer = turn.answer or _running(turn)
     _draw_progress(answer)
-    _draw_text(answer, shows_sources=shows_sources)
+    _draw_text(answer, key=turn.job_id, shows_sources=shows_sources)
     if turn.answer is not None:
         _draw_figures(answer, key=turn.job_id, has_charts=False)
         return
@@ -89,19 +100,53 @@ def _has_settled(turn: Turn) -> bool:
 
 def _draw_progress(answer: JobSnapshot) -> None:
     line = wording.progress_line(answer)
-    if answer.state == "prefilling":
+    if answer.state == "prefilling" and answer.prompt_total:
         st.progress(wording.prompt_share(answer), text=line)
     elif line:
-        st.markdown(f":shimmer[{line}]")
+        st.markdown(f":shimmer[{literal(line)}]")
 
 
-def _draw_text(answer: JobSnapshot, *, shows_sources: bool) -> None:
+def _draw_text(answer: JobSnapshot, *, key: str, shows_sources: bool) -> None:
+    """Draw thought and answer; with sources, all the text as it was written."""
     if shows_sources and answer.runs:
         st.html(source_html(answer.runs))
-    elif answer.text:
-        st.markdown(safe_markdown(answer.text), anchors=False)
+        for handover in answer.handovers:
+            _draw_handover(handover.reason)
+    else:
+        shown = passages(answer)
+        if shown.thought or shown.is_thinking:
+            _draw_thought(answer, shown, key=key)
+        _draw_passages(shown.answer)
     if answer.error:
         st.error(literal(wording.sentence(answer.error)), icon=":material/error:")
+
+
+def _draw_thought(answer: JobSnapshot, shown: Passages, *, key: str) -> None:
+    """Draw a thought folded; it stays as the user left it when the label changes."""
+    text = "".join(passage.text for passage in shown.thought)
+    label = wording.thought_label(answer, text, is_thinking=shown.is_thinking)
+    name = f"thought_{key}"
+    drawn = cast("_Fold | None", st.session_state.get(f"{name}_fold"))
+    if drawn is None or drawn.label != label:
+        # To the browser another label is another fold: it begins as the last one was left.
+        drawn = _Fold(label, is_open=bool(st.session_state.get(name)))
+        st.session_state[f"{name}_fold"] = drawn
+    fold = st.expander(label, expanded=drawn.is_open, type="compact", key=name, on_change="rerun")
+    if fold.open:
+        with fold, st.container(key=f"thought_text_{key}"):
+            _draw_passages(shown.thought)
+
+
+def _draw_passages(shown: Iterable[Passage]) -> None:
+    for passage in shown:
+        if passage.handover:
+            _draw_handover(passage.handover)
+        if passage.text:
+            st.markdown(safe_markdown(passage.text), anchors=False)
+
+
+def _draw_handover(reason: str) -> None:
+    st.caption(f"\N{EM DASH} {literal(reason)} \N{EM DASH}")
 
 
 def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
@@ -117,7 +162,7 @@ def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
             label, text = st.columns([1, 5], gap="small")
             label.caption(name)
             text.text(value)
-        st.caption(wording.baseline_sentence(answer.stats.baseline))
+        st.caption(literal(wording.comparison_sentence(answer)))
         if has_charts:
             left, right = st.columns(2, gap="medium")
             with left:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts.settings import draft_label, read_settings
-from utils.chat import wording
+from pages.parts import model_choice
+from pages.parts.settings import draft_label, drafting_problem, read_settings
+from utils.chat import model_wording, wording
 from utils.chat.conversation import Conversation
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal
@@ -26,28 +27,56 @@ ICONS = {
 
 def draw_header(conversation: Conversation) -> None:
     """Draw name and badge, and keep the badge true."""
-    ready = runtime.get_engine().client.health.ready
-    waits = conversation.is_answering or not ready
+    engine = runtime.get_engine()
+    ready = engine.client.health.ready
+    is_starting = not engine.startup.snapshot().is_complete
+    is_loading = model_choice.loading().is_running
+    waits = conversation.is_answering or is_starting or is_loading or not ready
     # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
     # a gap there and shifts nothing that follows.
     with st.container():
-        st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(conversation, ready=ready)
-
-
-def _draw(conversation: Conversation, *, ready: bool) -> None:
-    health = runtime.get_engine().client.health
-    try:
-        shown = wording.badge(
-            health, read_settings().speculative, _running(conversation), draft=draft_label()
+        st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(
+            conversation, drawn=(ready, is_loading, _listed())
         )
-    except RequestError as error:
-        shown = wording.Badge("Settings", str(error), "bad")
+
+
+def _draw(conversation: Conversation, *, drawn: tuple[object, ...]) -> None:
+    engine = runtime.get_engine()
+    shown = _badge(conversation)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.subheader("SpecChat", anchor=False, width="content")
         st.badge(shown.label, icon=ICONS[shown.tone], color=COLORS[shown.tone])
         st.caption(literal(shown.reason), width="content")
-    if health.ready != ready:
+    if line := wording.startup_line(engine.startup.snapshot()):
+        st.caption(literal(line[0].upper() + line[1:]))
+    model_choice.read_catalogue()
+    if drawn != (engine.client.health.ready, model_choice.loading().is_running, _listed()):
         st.rerun()
+
+
+def _badge(conversation: Conversation) -> wording.Badge:
+    health, answer = runtime.get_engine().client.health, _running(conversation)
+    try:
+        speculative = read_settings().speculative
+    except RequestError as error:
+        return wording.Badge("Settings", str(error), "bad")
+    return model_wording.target_badge(
+        model_choice.current_target(),
+        health,
+        answer,
+        model_choice.loading(),
+        problem=drafting_problem(),
+    ) or wording.badge(health, speculative, answer, draft=draft_label())
+
+
+def _listed() -> tuple[object, ...]:
+    """Return what the page draws of the models: with another value it is to be drawn again."""
+    catalogue = runtime.get_engine().catalogue.current
+    entries = [
+        (entry.name, entry.fitness, entry.capabilities, entry.defaults)
+        for entry in catalogue.entries
+    ]
+    return (catalogue.ollama_problem, *entries)
 
 
 def _running(conversation: Conversation) -> JobSnapshot | None:

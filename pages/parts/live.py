@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages.parts.charts import draw_acceptance, draw_speedup
 from utils.chat import wording
+from utils.chat.markdown import literal
 from utils.chat.snapshots import JobSnapshot
 
 PANEL = "live_panel"
@@ -61,7 +62,7 @@ def _draw_rates(answer: JobSnapshot) -> None:
         st.metric(
             "Speedup",
             f"{stats.speedup:.2f}{wording.TIMES}" if stats.speedup else "-",
-            help=wording.baseline_sentence(stats.baseline),
+            help=literal(wording.comparison_sentence(answer)),
             width="content",
         )
 

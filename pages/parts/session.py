@@ -8,6 +8,7 @@ import streamlit as st
 
 from utils.chat.conversation import AnswerSettings, Conversation, get_shelf
 from utils.chat.jobs import get_board
+from utils.chat.markdown import literal
 from utils.engine import runtime
 from utils.errors import RequestError
 
@@ -67,6 +68,7 @@ def leave_notice(text: str) -> None:
     st.session_state[_NOTICE] = text
 
 
-def take_notice() -> str | None:
-    """Return the sentence left, once."""
-    return cast("str | None", st.session_state.pop(_NOTICE, None))
+def show_notice() -> None:
+    """Show the sentence left, once."""
+    if notice := cast("str | None", st.session_state.pop(_NOTICE, None)):
+        st.toast(literal(notice), icon=":material/info:")

@@ -7,28 +7,39 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from config import SamplingParams, SpeculativeConfig, get_settings
-from pages.parts import session
+from config import LOOKUP, SamplingParams, SpeculativeConfig, get_settings
+from pages.parts import model_choice, session
+from pages.parts.sampling import (
+    PENALISED,
+    PREFIX,
+    SAMPLED,
+    draw_penalties,
+    draw_sampling,
+    sampling_values,
+)
 from utils.chat.conversation import AnswerSettings
+from utils.chat.markdown import literal
+from utils.chat.targets import Target
 from utils.chat.token_sources import legend_html
+from utils.chat.wording import sentence
 from utils.draft_models import DraftOption, draft_options
 from utils.errors import RequestError, SpecChatError
 
-PREFIX = "setting_"
-SAMPLED = ("temperature", "top_k", "top_p", "min_p", "max_tokens", "seed")
-PENALISED = ("repetition_penalty", "frequency_penalty", "presence_penalty", "penalty_window")
 SPECULATED = ("enabled", "draft_model", "max_draft_tokens", "verifier")
-LARGEST_EXACT = 2**53 - 1
+HOW_TO_ANSWER = "How the model should answer; empty: no system prompt."
+SHOWN_CHARS = 500
 VERIFIERS = {
     "coupled": "Coupled: same seed, same text as without drafts",
     "rejection": "Rejection sampling, token by token",
     "block": "Block verification: accepts a little more",
 }
+_DEFAULTS_OF = "defaults_of"
 
 
 def draw_settings() -> None:
     """Draw all settings; `read_settings` returns what they say."""
-    _set_defaults()
+    model_choice.settle_choice()
+    _take_defaults(model_choice.current_target())
     with st.sidebar:
         st.button(
             "New chat",
@@ -38,9 +49,11 @@ def draw_settings() -> None:
             width="stretch",
             key="new_chat",
         )
-        _draw_speculation()
+        model_choice.draw_model_choice()
+        _draw_speculation(model_choice.current_target())
         with st.expander("Sampling", icon=":material/casino:"):
-            _draw_sampling()
+            wanted = model_choice.current_target().sampling(get_settings())
+            draw_sampling(hottest=max(2.0, wanted.temperature))
         with st.expander("System prompt", icon=":material/badge:"):
             st.text_area(
                 "System prompt",
@@ -48,11 +61,12 @@ def draw_settings() -> None:
                 persist_state="session",
                 height=140,
                 max_chars=20_000,
-                placeholder="How the model should answer; empty: no system prompt.",
+                placeholder=_system_hint(model_choice.current_target()),
                 label_visibility="collapsed",
             )
         with st.expander("Advanced", icon=":material/tune:"):
-            _draw_advanced()
+            _draw_verifier()
+            draw_penalties()
 
 
 def read_settings() -> AnswerSettings:
@@ -67,6 +81,7 @@ def read_settings() -> AnswerSettings:
             SamplingParams(**{**defaults.sampling.model_dump(), **sampling}),
             SpeculativeConfig(**{**defaults.speculative.model_dump(), **speculative}),
             _value("system_prompt"),
+            model_choice.current_target().choice(defaults),
         )
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
@@ -84,16 +99,25 @@ def shows_sources() -> bool:
 def draft_label() -> str:
     """Return the name of the chosen draft as the settings show it."""
     chosen = _value("draft_model")
-    options = _options()
+    options = _options(model_choice.current_target().name)
     return next((option.label for option in options if option.name == chosen), chosen)
 
 
+def drafting_problem() -> str:
+    """Return why nothing can be drafted for the chosen model; empty where something can."""
+    target = model_choice.current_target()
+    options = _options(target.name)
+    if target.problem or not options or any(option.compatible for option in options):
+        return target.problem
+    return next(option.reason for option in options if option.name == LOOKUP)
+
+
 def _set_defaults() -> None:
+    """Give a value to what has none yet."""
     defaults = get_settings()
     values = {
-        **{name: getattr(defaults.sampling, name) for name in (*SAMPLED, *PENALISED)},
+        **sampling_values(defaults.sampling),
         **{name: getattr(defaults.speculative, name) for name in SPECULATED},
-        "stop": "\n".join(defaults.sampling.stop),
         "system_prompt": "",
         "show_sources": False,
     }
@@ -101,27 +125,62 @@ def _set_defaults() -> None:
         st.session_state.setdefault(PREFIX + name, value)
 
 
+def _take_defaults(target: Target) -> None:
+    """Take over what a newly chosen model wants: its sampling, and a draft that suits it."""
+    _set_defaults()
+    sampling = target.sampling(get_settings())
+    wanted = (target.name, sampling)
+    if target.entry is None or st.session_state.get(_DEFAULTS_OF) == wanted:
+        return
+    is_first = _DEFAULTS_OF not in st.session_state
+    st.session_state[_DEFAULTS_OF] = wanted
+    for name, value in sampling_values(sampling).items():
+        st.session_state[PREFIX + name] = value
+    options = [option.name for option in _options(target.name) if option.compatible]
+    if options and not (is_first and _value("draft_model") in options):
+        models = [name for name in options if name != LOOKUP]
+        st.session_state[PREFIX + "draft_model"] = (models or options)[0]
+
+
+def _system_hint(target: Target) -> str:
+    system = " ".join(target.system.split())
+    shown = system if len(system) <= SHOWN_CHARS else f"{system[:SHOWN_CHARS]}…"
+    return f"Empty: the model's own, which is: {shown}" if shown else HOW_TO_ANSWER
+
+
 def _value(name: str) -> Any:
     return st.session_state[PREFIX + name]
 
 
 @st.cache_data(ttl="20s", show_spinner=False)
-def _options() -> list[DraftOption]:
+def _options(target: str) -> list[DraftOption]:
     try:
-        return draft_options(get_settings(), get_settings().target_model)
+        return draft_options(get_settings(), target)
     except SpecChatError:
         return []
 
 
-def _draw_speculation() -> None:
-    enabled = st.toggle(
-        "Speculative decoding",
-        key=PREFIX + "enabled",
-        persist_state="session",
-        help="A draft proposes tokens and the target verifies several in one pass. "
-        "The answer follows the target's own distribution, on or off.",
-    )
-    options = _options()
+def _draw_speculation(target: Target) -> None:
+    problem = drafting_problem()
+    if problem:
+        # Another key, so that the user's choice comes back with a model that can.
+        st.toggle(
+            "Speculative decoding",
+            value=False,
+            disabled=True,
+            key="cannot_speculate",
+            help=literal(sentence(f"not with this model: {problem}")),
+        )
+    else:
+        st.toggle(
+            "Speculative decoding",
+            key=PREFIX + "enabled",
+            persist_state="session",
+            help="A draft proposes tokens and the target verifies several in one pass. "
+            "The answer follows the target's own distribution, on or off.",
+        )
+    enabled = not problem and _value("enabled")
+    options = _options(target.name)
     usable = {option.name: option for option in options if option.compatible}
     if usable and _value("draft_model") not in usable:
         st.session_state[PREFIX + "draft_model"] = next(iter(usable))
@@ -133,7 +192,8 @@ def _draw_speculation() -> None:
         persist_state="session",
         disabled=not enabled,
     )
-    _draw_unfit([option for option in options if not option.compatible])
+    if not problem:
+        _draw_unfit([option for option in options if not option.compatible])
     st.slider(
         "Draft length",
         min_value=1,
@@ -161,43 +221,7 @@ def _draw_unfit(options: list[DraftOption]) -> None:
             st.text(f"{option.label}: {option.reason}")
 
 
-def _draw_sampling() -> None:
-    st.slider(
-        "Temperature",
-        0.0,
-        max(2.0, get_settings().sampling.temperature),
-        step=0.05,
-        key=PREFIX + "temperature",
-        persist_state="session",
-        help="0 always takes the likeliest token.",
-    )
-    st.number_input(
-        "Longest answer, in tokens",
-        min_value=1,
-        max_value=131_072,
-        step=64,
-        key=PREFIX + "max_tokens",
-        persist_state="session",
-    )
-    st.number_input(
-        "Seed",
-        min_value=0,
-        max_value=LARGEST_EXACT,
-        step=1,
-        key=PREFIX + "seed",
-        persist_state="session",
-        placeholder="random",
-        help="Same seed, same answer. Empty: another one each time.",
-    )
-    for name, label, low, high, step in (
-        ("top_p", "Top-p", 0.01, 1.0, 0.01),
-        ("min_p", "Min-p", 0.0, 1.0, 0.01),
-        ("top_k", "Top-k (0 keeps all)", 0, 1000, 1),
-    ):
-        _draw_number(name, label, low, high, step)
-
-
-def _draw_advanced() -> None:
+def _draw_verifier() -> None:
     st.selectbox(
         "Verifier",
         list(VERIFIERS),
@@ -205,29 +229,4 @@ def _draw_advanced() -> None:
         key=PREFIX + "verifier",
         persist_state="session",
         help="All are lossless: the answer follows the target's distribution.",
-    )
-    for name, label, low, high, step in (
-        ("repetition_penalty", "Repetition penalty", 0.05, 4.0, 0.05),
-        ("frequency_penalty", "Frequency penalty", -2.0, 2.0, 0.1),
-        ("presence_penalty", "Presence penalty", -2.0, 2.0, 0.1),
-        ("penalty_window", "Penalty window, in tokens", 0, 4096, 16),
-    ):
-        _draw_number(name, label, low, high, step)
-    st.text_area(
-        "Stop texts, one a line",
-        key=PREFIX + "stop",
-        persist_state="session",
-        height=80,
-        help="The answer ends before the first of them.",
-    )
-
-
-def _draw_number(name: str, label: str, low: float, high: float, step: float) -> None:
-    st.number_input(
-        label,
-        min_value=low,
-        max_value=high,
-        step=step,
-        key=PREFIX + name,
-        persist_state="session",
     )

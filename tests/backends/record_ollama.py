@@ -81,7 +81,7 @@ EXCHANGES: tuple[Exchange, ...] = (
         "/api/generate",
         {
             "model": "demo",
-            "prompt": "{prompt}Long ago,",
+            "prompt": "{prompt}In a quiet forest",
             "raw": True,
             "stream": True,
             "options": OPTIONS,

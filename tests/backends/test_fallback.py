@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from utils.errors import (
     EngineError,
     EngineStalledError,
     ModelLoadError,
+    RequestError,
     TargetError,
     UnknownModelError,
 )
@@ -165,6 +167,90 @@ async def test_an_answer_without_failures_is_told_as_it_is():
     assert events == alone
 
 
+@pytest.mark.parametrize("stage", ["first token", "later"])
+async def test_who_goes_on_and_why_is_told_where_it_happens(stage):
+    chain = [Scripted("the engine", EngineError("it broke"), stage), Scripted("the other")]
+    events = (await hear(FallbackBackend(chain))).events
+    told = [event.handover for event in events if isinstance(event, Mode)]
+    assert told == ["", "the engine failed: it broke; the other went on from here"]
+
+
+async def test_whoever_wrote_nothing_is_told_of_with_the_next():
+    chain = [
+        Scripted("one", EngineError("it broke"), "later"),
+        Scripted("two", EngineError("it is out"), "started"),
+        Scripted("three"),
+    ]
+    heard = await hear(FallbackBackend(chain))
+    why = "one failed: it broke; two failed: it is out; three went on from here"
+    assert heard.mode.handover == why
+
+
+async def test_a_change_of_mode_that_is_no_handover_is_not_told_as_one():
+    class Pausing(Scripted):
+        async def generate(self, *args, **options):
+            async for event in super().generate(*args, **options):
+                yield event
+                if isinstance(event, Tokens):
+                    yield Mode("standard", None, "drafting pauses")
+
+    chain = [Scripted("one", EngineError("it broke"), "later"), Pausing("two")]
+    heard = await hear(FallbackBackend(chain))
+    told = [event.handover for event in heard.all(Mode) if event.handover]
+    assert told == ["one failed: it broke; two went on from here"]
+
+
+async def test_an_answer_that_ollama_wrote_a_part_of_claims_no_speedup(client):
+    chain = [Scripted("the engine", FAILURES["killed"], "later"), OllamaBackend(client, "demo")]
+    heard = await hear(FallbackBackend(chain))
+    stats = heard.finished.stats
+    assert (stats.baseline, stats.speedup) == (Baseline(), 0)
+    assert heard.finished.reported.answer_tokens < stats.completion_tokens
+    assert heard.all(Tokens)[0].baseline == BASELINE
+    assert heard.all(Tokens)[-1].baseline == Baseline()
+
+
+async def test_nor_does_one_that_the_engine_completes_after_ollama(client, server):
+    server.faults["chat"] = "cut off"
+
+    class Completing(Scripted):
+        async def generate(self, *_, written, **__):
+            round_ = RoundStats("draft", 1, 0, 1, 0.01, 0.02, 0.03, 1)
+            yield Started(prompt_tokens=10, reused_tokens=2, seed=77, baseline=BASELINE)
+            yield Tokens((Token(1, "!", "plain", 0.1),), (round_,), BASELINE)
+            monitor = PerformanceMonitor(baseline=BASELINE)
+            monitor.extend([round_])
+            yield Finished("stop", monitor.result())
+
+    heard = await hear(FallbackBackend([OllamaBackend(client, "demo"), Completing()]))
+    assert heard.text.endswith("!")
+    assert heard.finished.stats.baseline == Baseline()
+    assert heard.all(Tokens)[-1].baseline == Baseline()
+
+
+async def test_where_the_engine_wrote_all_of_it_a_speedup_is_claimed():
+    chain = [Scripted("one", EngineError("it broke"), "later"), Scripted("two")]
+    assert (await hear(FallbackBackend(chain))).finished.stats.baseline == BASELINE
+
+
+async def test_the_mark_of_a_thought_in_the_prompt_is_handed_on():
+    class Thinking(Scripted):
+        async def generate(self, *args, **options):
+            async for event in super().generate(*args, **options):
+                is_start = isinstance(event, Started)
+                yield replace(event, opened="<think>\n") if is_start else event
+
+    class Noting(Scripted):
+        async def generate(self, *args, written, **options):
+            self.opened = written.opened
+            async for event in super().generate(*args, written=written, **options):
+                yield event
+
+    chain = [Thinking("one", EngineError("it broke"), "later"), Noting("two")]
+    await hear(FallbackBackend(chain))
+    assert chain[1].opened == "<think>\n"
+
+
 async def test_what_is_gone_on_with_begins_no_second_answer():
     chain = [Scripted("first", EngineError("broken"), "later"), Scripted("second")]
     heard = await hear(FallbackBackend(chain))
@@ -299,7 +385,7 @@ async def test_ollama_completes_the_answer_of_a_killed_engine(engine, server, cl
     (body,) = server.asked_of("generate")
     written = body["prompt"].partition("assistant\n")[2]
     assert written
-    assert heard.text.startswith(f"{written} in a town by the sea")
+    assert heard.text.startswith(f"{written} lived a fisher")
     count = len([token for token in heard.tokens if token.token_id >= 0])
     assert body["options"]["num_predict"] == LONG - count
 
@@ -311,7 +397,7 @@ async def test_ollama_completes_the_answer_of_an_engine_that_hangs(settings, cli
     chain = [LocalBackend(engine), OllamaBackend(client, "demo")]
     sampling = SamplingParams(temperature=0, max_tokens=LONG)
     heard = await kill_amid(engine, FallbackBackend(chain), sampling, signal.SIGSTOP)
-    assert " in a town by the sea" in heard.text
+    assert " lived a fisher" in heard.text
     assert heard.finished.reason == "length"
     await engine.close()
 
@@ -320,17 +406,34 @@ async def test_an_engine_that_is_not_running_leaves_it_to_ollama(settings, clien
     stopped = EngineClient(settings)
     assert not (await LocalBackend(stopped).available()).is_available
     heard = await hear(FallbackBackend([LocalBackend(stopped), OllamaBackend(client, "demo")]))
-    assert heard.text.startswith("Long ago,")
+    assert heard.text.startswith("In a quiet forest")
 
 
-async def test_the_engine_goes_on_with_its_own_text_only(engine):
+async def test_the_engine_goes_on_with_tokens_as_if_it_had_written_them_just_now(engine):
     backend = LocalBackend(engine)
     assert (await backend.available()).is_available
     whole = await hear(backend, sampling=greedy(20))
-    assert (await go_on(backend, Written(whole.text[:-1], 19))).text == whole.text[-1:]
-    for text in ("another beginning", f"{whole.text} and more"):
-        with pytest.raises(EngineError, match="another text than before"):
-            await go_on(backend, Written(text, 22))
+    begun = whole.tokens[:12]
+    text = "".join(token.text for token in begun)
+    written = Written(text, 12, tuple(token.token_id for token in begun))
+    assert text + (await go_on(backend, written)).text == whole.text
+
+
+async def test_the_engine_goes_on_with_a_text_of_somebody_else(engine):
+    heard = await go_on(LocalBackend(engine), Written("Long ago,", 3))
+    assert heard.text
+    assert len(heard.tokens) == 17
+
+
+async def test_what_is_full_is_not_gone_on_with(engine):
+    heard = await go_on(LocalBackend(engine), Written("Long ago,", 20))
+    assert not heard.tokens
+    assert heard.finished.reason == "length"
+
+
+async def test_tokens_of_another_model_are_not_gone_on_with(engine):
+    with pytest.raises(RequestError, match="another model began it"):
+        await go_on(LocalBackend(engine), Written("x", 1, (10**6,)))
 
 
 async def go_on(backend, written):
@@ -340,9 +443,22 @@ async def go_on(backend, written):
     return Heard([event async for event in events])
 
 
-async def test_without_a_seed_no_text_can_be_gone_on_with(settings):
-    events = LocalBackend(EngineClient(settings)).generate(
-        user("x"), sampling=SamplingParams(), speculative=SPECULATIVE, written=Written("a", 1)
-    )
-    with pytest.raises(EngineError, match="seed"):
-        await anext(events)
+async def test_an_engine_that_hung_is_the_last_to_be_asked_again(engine):
+    hung = Scripted("hung", EngineStalledError("no progress for 120 s"), "later")
+    other = Scripted("other")
+    heard = await hear(FallbackBackend([hung, LocalBackend(engine), other]))
+    assert heard.text == "".join(ANSWER)
+    assert other.asked
+    down = Scripted("down", BackendError("it is down"), "at once")
+    chain = FallbackBackend([hung, LocalBackend(engine), down])
+    heard = await hear(chain, sampling=greedy(20))
+    assert heard.text.startswith("".join(ANSWER[:3]))
+    assert down.asked
+    assert heard.finished.stats.completion_tokens == 20
+
+
+async def test_a_reason_that_two_give_marks_the_handover_once():
+    error = EngineError("it broke")
+    chain = [Scripted("one", error, "later"), Scripted("two", error, "at once"), Scripted("three")]
+    heard = await hear(FallbackBackend(chain))
+    assert heard.mode.handover == "one failed: it broke; three went on from here"

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from config import Settings
-from tests import ollama_server
+from tests import ollama_reply
 from tests.backends.record_ollama import MESSAGES
-from tests.ollama_server import FAULTS
+from tests.ollama_reply import FAULTS
 from utils.backends import bounded_transport, ollama
 from utils.backends.ollama import OllamaClient
 from utils.backends.ollama_errors import answer_error, connection_error
@@ -67,7 +67,7 @@ async def ask(client, route):
         return await client.list()
     answers = {
         "chat": lambda: client.chat("demo", MESSAGES, {}),
-        "generate": lambda: client.generate("demo", "Long ago,", {}),
+        "generate": lambda: client.generate("demo", "In a quiet forest", {}),
         "pull": lambda: client.pull("demo"),
     }
     return [part async for part in answers[route]()]
@@ -175,7 +175,7 @@ async def test_a_body_may_be_as_long_as_the_limit_and_no_longer(server, client, 
 
 
 async def test_an_answer_may_take_longer_than_the_longest_silence(server, monkeypatch):
-    monkeypatch.setattr(ollama_server, "SLOW_S", 0.1)
+    monkeypatch.setattr(ollama_reply, "SLOW_S", 0.1)
     server.faults["chat"] = "slow"
     settings = Settings(ollama_url=server.url).model_copy(update={"ollama_idle_timeout_s": 2.0})
     client = OllamaClient(settings)

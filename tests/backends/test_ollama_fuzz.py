@@ -10,7 +10,8 @@ import pytest
 
 from config import Settings
 from tests.backends.record_ollama import MESSAGES
-from tests.ollama_server import LINES, recorded
+from tests.ollama_reply import LINES
+from tests.ollama_server import recorded
 from utils.backends import bounded_transport, ollama
 from utils.backends.ollama import OllamaClient
 from utils.errors import OllamaAnswerError, OllamaProtocolError, OllamaUnavailableError

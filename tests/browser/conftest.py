@@ -3,13 +3,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from config import ROOT
 from models.build.inflate import inflate
-from tests.served_app import served_app
+from tests.ollama_registry import Registry
+from tests.ollama_server import OllamaServer
+from tests.served_app import ServedApp, served_app
+from tests.tiny_gguf import write_tiny_gguf
+from utils.engine.runtime import LoopThread
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -56,6 +61,54 @@ def endless_app(chromium, tmp_path_factory):
     inflate(target, folder / "costly.gguf", type_name="F16", dim=1024, layers=12, ffn=2816)
     with served_app(SPECCHAT_MODEL_FOLDERS=str(folder), **ENDLESS) as app:
         yield app
+
+
+@dataclass(frozen=True)
+class AppWithOllama:
+    """The served app, and what Ollama would be: its server and registry, on a loop of their own."""
+
+    app: ServedApp
+    registry: Registry
+    loop: LoopThread
+
+    def hold_pulls(self) -> None:
+        """Stop every pull in its middle."""
+        self.loop.loop.call_soon_threadsafe(self.registry.hold)
+
+    def let_pulls_go_on(self) -> None:
+        self.loop.loop.call_soon_threadsafe(self.registry.may_go_on.set)
+
+
+@pytest.fixture
+def app_with_ollama(chromium, tmp_path):
+    """Ollama has models that are not on this machine, and its registry one that fits in a pocket.
+
+    A folder has a second model for the engine.
+    """
+    folder = tmp_path / "models"
+    folder.mkdir()
+    write_tiny_gguf(folder / "pocket.gguf", context=1024)
+    thread = LoopThread("ollama")
+
+    async def open_server() -> Registry:
+        server = await OllamaServer().__aenter__()
+        registry = Registry(server, tmp_path / "store")
+        registry.add("tale", write_tiny_gguf(tmp_path / "tale.gguf", context=1024).read_bytes())
+        return registry
+
+    registry = thread.call(open_server()).result(10)
+    try:
+        with served_app(
+            SPECCHAT_OLLAMA_URL=registry.server.url,
+            SPECCHAT_OLLAMA_STORE=str(registry.store),
+            SPECCHAT_MODEL_FOLDERS=str(folder),
+            SPECCHAT_CACHE_FOLDER=str(tmp_path / "cache"),
+            SPECCHAT_SAMPLING__MAX_TOKENS="24",
+        ) as app:
+            yield AppWithOllama(app, registry, thread)
+    finally:
+        thread.call(registry.server.stop()).result(10)
+        thread.close()
 
 
 @pytest.fixture

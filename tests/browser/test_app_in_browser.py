@@ -34,7 +34,9 @@ def wait_for_text(page, count=200):
 
 
 def stop(page):
-    page.get_by_role("button", name=re.compile("^Stop")).click()
+    # Streamlit's own header has a button of that name while a page is being drawn.
+    bottom = page.get_by_test_id("stBottomBlockContainer")
+    bottom.get_by_role("button", name=re.compile("^Stop")).click()
     page.get_by_role("button", name="Regenerate").wait_for()
 
 
@@ -54,7 +56,10 @@ def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app,
         page.get_by_text(re.compile("tokens/s .* no draft")).wait_for()
         page.locator(PANEL).get_by_text("nothing was drafted").wait_for()
 
-        page.get_by_text(re.compile("tokens/s .* no draft")).click()
+        # While the answer is written the same words stand there, and do not open.
+        page.get_by_test_id("stExpander").filter(
+            has_text=re.compile("tokens/s .* no draft")
+        ).click()
         page.get_by_text(re.compile("Plain decoding of this target")).wait_for()
 
 

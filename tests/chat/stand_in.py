@@ -8,15 +8,19 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from utils.backends.ollama_records import PullProgress
 from utils.engine.health import EngineHealth
 from utils.events import Event, Finished, Mode, Prefilled, Started, Token, Tokens
+from utils.model_catalogue import Catalogue, CatalogueEntry
 from utils.model_session import ModelInfo
 from utils.performance_monitor import Baseline, GenerationStats, PerformanceMonitor, RoundStats
+from utils.pulls import PullBoard
+from utils.startup import StartupSnapshot
 
 BASELINE = Baseline(100.0, "calibration", 16)
 MODEL = ModelInfo(
     path="models/demo-target.gguf",
-    name="demo-target",
+    name="embedded",
     architecture="llama",
     quantization="F16",
     parameters=11_000_000,
@@ -29,6 +33,16 @@ MODEL = ModelInfo(
 )
 
 
+EMBEDDED_ENTRY = CatalogueEntry(
+    name="embedded",
+    source="embedded",
+    size_bytes=MODEL.size_bytes,
+    quantization="F16",
+    parameters="11.4M",
+    trained_context=2048,
+    fitness="usable",
+    path=MODEL.path,
+)
 READY = EngineHealth(state="ready", live=True, ready=True, pid=4242, model=MODEL, baseline=BASELINE)
 
 
@@ -85,28 +99,96 @@ class StandInClient:
         self.scripts: list[list[Step]] = []
         self.asked: list[dict[str, Any]] = []
         self.closed = 0
+        self.loaded: list[str] = []
+        self.load_steps: list[Gate | Exception] = []
 
-    async def generate(self, messages, *, sampling, speculative, owner) -> AsyncGenerator[Event]:
+    async def load(self, target) -> None:
+        self.loaded.append(target)
+        for step in self.load_steps:
+            await _pass(step)
+
+    async def generate(
+        self, messages, *, sampling, speculative, owner, model
+    ) -> AsyncGenerator[Event]:
         self.asked.append(
             {
                 "messages": messages,
                 "sampling": sampling,
                 "speculative": speculative,
                 "owner": owner,
+                "model": model,
             }
         )
         steps = self.scripts.pop(0) if self.scripts else script(["Hello", " there", "."])
         try:
             for step in steps:
-                if isinstance(step, Gate):
-                    step.reached.set()
-                    await asyncio.to_thread(step.opened.wait, 10)
-                elif isinstance(step, Exception):
-                    raise step
+                if isinstance(step, Gate | Exception):
+                    await _pass(step)
                 else:
                     yield step
         finally:
             self.closed += 1
+
+
+async def _pass(step: Gate | Exception) -> None:
+    if isinstance(step, Exception):
+        raise step
+    step.reached.set()
+    await asyncio.to_thread(step.opened.wait, 10)
+
+
+class StandInCatalogue:
+    """Has the entries that a test gives it; `refreshed` counts how often they were read again."""
+
+    def __init__(self) -> None:
+        self.refreshed = 0
+        self.show()
+
+    def show(self, *entries: CatalogueEntry, **facts: Any) -> None:
+        """Have the embedded model and these."""
+        told = {"ollama_version": "0.31.1", **facts}
+        self.current = Catalogue((EMBEDDED_ENTRY, *entries), read_at=1.0, **told)
+
+    async def refresh(self, *, max_age_s: float = 0.0) -> Catalogue:
+        self.refreshed += not max_age_s
+        return self.current
+
+
+class StandInOllama:
+    """Notes what is asked of it; `pull_steps` are what every pull does, in order."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.unloaded: list[str] = []
+        self.error: Exception | None = None
+        self.pull_steps: list[PullProgress | Gate | Exception] = []
+
+    async def delete(self, name) -> None:
+        self._fail()
+        self.deleted.append(name)
+
+    async def unload(self, name) -> None:
+        self._fail()
+        self.unloaded.append(name)
+
+    async def pull(self, name) -> AsyncGenerator[PullProgress]:
+        for step in self.pull_steps:
+            if isinstance(step, PullProgress):
+                yield step
+            else:
+                await _pass(step)
+
+    def _fail(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass
+class StandInStartup:
+    state: StartupSnapshot = field(default_factory=StartupSnapshot)
+
+    def snapshot(self) -> StartupSnapshot:
+        return self.state
 
 
 class StandInEngine:
@@ -114,15 +196,23 @@ class StandInEngine:
 
     def __init__(self) -> None:
         self.client = self.answers = StandInClient()
+        self.startup = StandInStartup()
+        self.catalogue = StandInCatalogue()
+        self.ollama = StandInOllama()
         self.thread = self
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
+        self.pulls = self.call(self._open_board()).result(5)
+
+    async def _open_board(self) -> PullBoard:
+        return PullBoard(self.ollama)
 
     def call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
+        self.call(self.pulls.close()).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()

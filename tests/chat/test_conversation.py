@@ -146,3 +146,36 @@ def test_ids_cannot_be_guessed():
 
 def test_there_is_one_shelf_a_process():
     assert get_shelf() is get_shelf()
+
+
+def said_before(engine):
+    return engine.client.asked[-1]["messages"][-2]
+
+
+@pytest.mark.parametrize("opened", ["", "<think>\n"])
+def test_a_thought_is_sent_apart_from_the_answer(engine, ask, opened):
+    text = "Hm.\n</think>\n\nYes." if opened else "<think>\nHm.\n</think>\n\nYes."
+    steps = script([text])
+    conversation = Conversation()
+    engine.client.scripts.append([replace(steps[0], opened=opened), *steps[1:]])
+    ask(conversation, "1?")
+    ask(conversation, "2?")
+    said = said_before(engine)
+    assert (said.content, said.thinking) == ("Yes.", "Hm.")
+    assert said.written == "<think>\nHm.\n</think>\n\nYes."
+
+
+def test_a_thought_that_was_cut_off_is_closed_when_it_is_sent(engine, ask):
+    conversation = Conversation()
+    engine.client.scripts.append(script(["<think>", "Hm"]))
+    ask(conversation, "1?")
+    ask(conversation, "2?")
+    assert said_before(engine).written == "<think>Hm\n</think>\n\n"
+
+
+def test_an_empty_thought_is_sent_as_it_was_written(engine, ask):
+    conversation, text = Conversation(), "<think>\n\n</think>\n\nYes."
+    engine.client.scripts.append(script([text]))
+    ask(conversation, "1?")
+    ask(conversation, "2?")
+    assert (said_before(engine).content, said_before(engine).thinking) == (text, "")

@@ -33,6 +33,7 @@ def test_the_engine_is_asked_exactly_what_the_request_says(engine, request_):
             "sampling": request_.sampling,
             "speculative": request_.speculative,
             "owner": "somebody",
+            "model": request_.model,
         }
     ]
 
@@ -142,3 +143,17 @@ def test_how_the_answer_ended_is_kept(engine, request_, reason):
     job = run(engine, request_, [words, finished([words], reason)])
     assert job.wait(5)
     assert job.snapshot().finish_reason == reason
+
+
+def test_the_board_tells_which_answers_are_being_written(engine, board, request_):
+    gate = Gate()
+    engine.client.scripts.append([gate])
+    job = board.prepare(request_, engine)
+    job.start()
+    assert gate.reached.wait(5)
+    assert [answer.request for answer in board.running()] == [request_]
+
+    job.cancel()
+    assert job.wait(5)
+    assert board.running() == ()
+    gate.opened.set()

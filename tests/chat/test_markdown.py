@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from utils.chat.markdown import WORD_JOINER, literal, safe_markdown
+from utils.chat.markdown import WORD_JOINER, literal, open_fence, safe_markdown
 
 J = WORD_JOINER
 
@@ -80,3 +80,17 @@ def test_a_literal_shows_every_character_as_it_is():
     assert literal("a *b* [c](d) `e` <f>") == r"a \*b\* \[c\]\(d\) \`e\` \<f\>"
     assert literal("1: :red[x]") == f"1:{J} :{J}red\\[x\\]"
     assert literal("two\nlines") == "two lines"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("So:\n```python\na = 1\n", "```python\n"),
+        ("~~~\n```\n", "~~~\n"),
+        ("```\na\n```\n", ""),
+        ("a `b` ```c``` d", ""),
+        ("", ""),
+    ],
+)
+def test_code_that_a_text_ends_in_is_found(text, line):
+    assert open_fence(text) == line

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
 
+import pytest
+
 from tests.chat.stand_in import BASELINE, finished, round_of
-from utils.chat.snapshots import AnswerRecord, SourceRun
+from utils.chat.snapshots import AnswerRecord, Handover, SourceRun
 from utils.events import Mode, Prefilled, Queued, Started
+from utils.performance_monitor import ReportedNumbers
 
 
 def test_a_record_goes_from_the_queue_through_the_prompt_to_text_and_end(request_):
@@ -91,3 +95,57 @@ def test_a_snapshot_of_20_000_tokens_takes_milliseconds(request_):
 
     assert len(record.snapshot().runs) > 9_000
     assert min(times) < 0.01
+
+
+def test_a_handover_is_kept_with_its_place_and_its_reason(request_):
+    record = AnswerRecord(request_)
+    record.take(round_of(["It ", "was "], drafted=3))
+    record.take(Mode("standard", None, "", writer="Ollama", handover="it broke; Ollama went on"))
+    record.take(round_of(["dark."], drafted=0))
+    assert record.snapshot().handovers == (Handover(7, "it broke; Ollama went on"),)
+    assert (record.snapshot().writer, record.snapshot().servers) == ("Ollama", ("Ollama",))
+
+
+def test_no_handover_is_told_of_before_there_is_text_or_where_only_the_mode_changes(request_):
+    record = AnswerRecord(request_)
+    record.take(Mode("standard", None, "", handover="it broke; another went on"))
+    record.take(round_of(["It"], drafted=0))
+    record.take(Mode("standard", None, "drafting pauses"))
+    assert record.snapshot().handovers == ()
+
+
+def test_of_two_handovers_without_text_between_them_the_last_is_told(request_):
+    record = AnswerRecord(request_)
+    record.take(round_of(["It"], drafted=0))
+    for reason in ("one went on", "one broke; two went on"):
+        record.take(Mode("standard", None, "", handover=reason))
+    assert record.snapshot().handovers == (Handover(2, "one broke; two went on"),)
+
+
+def test_whoever_was_ready_but_wrote_nothing_is_no_writer(request_):
+    record = AnswerRecord(request_)
+    record.take(Mode("standard", None, "", writer="Ollama"))
+    assert record.snapshot().servers == ()
+
+
+@pytest.mark.parametrize("opened", ["", "<think>\n"])
+def test_a_thought_is_timed_from_its_first_token_to_its_mark(request_, opened):
+    record = AnswerRecord(request_)
+    record.take(Started(9, 4, 5, BASELINE, opened))
+    words = ["Hm", ".", "\n</th", "ink>", "\n", "Yes", " </think>."]
+    record.take(round_of(words if opened else ["<think>", *words], drafted=0))
+    tokens = 4 if opened else 5
+    assert record.snapshot().thought_s == pytest.approx(0.02 * (tokens - 1))
+
+
+def test_an_answer_without_a_thought_has_no_time_of_one(request_):
+    record = AnswerRecord(request_)
+    record.take(round_of(["Write ", "`</think>`", "."], drafted=0))
+    assert record.snapshot().thought_s is None
+
+
+def test_what_a_server_reports_is_kept_beside_what_was_measured(request_):
+    record, told = AnswerRecord(request_), ReportedNumbers("Ollama", 20, 0.1, 123, 2.3, 0.0)
+    record.take(replace(finished([round_of(["a"], drafted=0)]), reported=told))
+    assert record.snapshot().reported == told
+    assert record.snapshot().stats.completion_tokens == 1

@@ -6,10 +6,11 @@ import pytest
 
 from config import SpeculativeConfig
 from tests.chat.stand_in import BASELINE, READY, finished, round_of
-from utils.chat.snapshots import AnswerRecord
+from utils.chat.snapshots import AnswerRecord, Handover
 from utils.chat.wording import (
     badge,
     baseline_sentence,
+    comparison_sentence,
     detail_rows,
     duration,
     figure,
@@ -17,10 +18,12 @@ from utils.chat.wording import (
     prompt_share,
     quiet_line,
     sentence,
+    text_only_sentence,
+    thought_label,
 )
 from utils.engine.health import EngineHealth
 from utils.events import Mode, Prefilled, Queued, Started
-from utils.performance_monitor import Baseline
+from utils.performance_monitor import Baseline, ReportedNumbers
 
 ON = SpeculativeConfig()
 OFF = SpeculativeConfig(enabled=False)
@@ -176,3 +179,77 @@ def test_rates_read_well(value, text):
 )
 def test_errors_read_as_sentences(error, text):
     assert sentence(error) == text
+
+
+WITH_OLLAMA = Mode("standard", None, "answered by Ollama (demo)", writer="Ollama (demo)")
+REPORTED = ReportedNumbers("Ollama", 20, 0.1, 123, 2.3, 0.0)
+
+
+@pytest.fixture
+def by_ollama(record):
+    rounds = [round_of(["a"], drafted=0)]
+    for event in (Started(0, 0, 7, Baseline()), WITH_OLLAMA, *rounds):
+        record.take(event)
+    record.take(replace(finished(rounds), reported=REPORTED))
+    return record.snapshot()
+
+
+def test_the_wait_for_a_server_is_no_reading_of_no_tokens(record):
+    record.take(Started(0, 0, 7, Baseline()))
+    assert progress_line(record.snapshot()) == "Waiting for the first token of the engine"
+    record.take(WITH_OLLAMA)
+    assert progress_line(record.snapshot()) == "Waiting for the first token of Ollama (demo)"
+
+
+def test_the_own_count_of_a_server_stands_beside_ours(by_ollama):
+    assert dict(detail_rows(by_ollama))["Ollama's own count"] == (
+        "123 tokens in 2.3 s (53.5 tokens/s), prompt 20 tokens in 100 ms"
+    )
+    loaded = replace(by_ollama, reported=replace(REPORTED, load_s=2.0))
+    assert dict(detail_rows(loaded))["Ollama's own count"].endswith(", loaded in 2.0 s")
+
+
+def test_the_own_count_is_said_to_be_of_a_part_where_it_is(by_ollama):
+    joined = replace(by_ollama, handovers=(Handover(1, "it broke"),))
+    assert dict(detail_rows(joined))["Ollama's own count"].endswith("; of its own part")
+
+
+def test_an_answer_of_the_engine_has_no_other_count(answer):
+    assert "Ollama's own count" not in dict(detail_rows(answer))
+
+
+def test_the_quiet_line_names_who_wrote(by_ollama):
+    assert "Ollama (demo)" in quiet_line(by_ollama)
+    assert "no draft" not in quiet_line(by_ollama)
+
+
+def test_why_no_speedup_is_claimed_is_said_of_answers_that_a_server_wrote(answer, by_ollama):
+    assert comparison_sentence(answer) == baseline_sentence(answer.stats.baseline)
+    assert "Ollama (demo) wrote this answer" in comparison_sentence(by_ollama)
+    joined = replace(by_ollama, writer="", handovers=(Handover(1, "it broke"),))
+    assert "Ollama (demo) wrote a part of this answer" in comparison_sentence(joined)
+
+
+def test_a_fold_over_a_thought_says_how_long_it_took_or_is(record, answer):
+    record.take(round_of(["<think>Hm"], drafted=0))
+    growing = record.snapshot()
+    assert thought_label(growing, "Hm", is_thinking=True) == "Thinking\N{HORIZONTAL ELLIPSIS}"
+    assert thought_label(answer, "Hm so", is_thinking=False) == "Thought (2 words)"
+    assert thought_label(answer, "Hm", is_thinking=True) == "Thought (1 word), not finished"
+    timed = replace(answer, thought_s=3.21)
+    assert thought_label(timed, "Hm", is_thinking=False) == "Thought for 3.2 s"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "line"),
+    [
+        (("completion",), ""),
+        (("completion", "tools"), "This model can call tools; here it reads and writes text only."),
+        (
+            ("tools", "vision", "thinking"),
+            "This model can see images and call tools; here it reads and writes text only.",
+        ),
+    ],
+)
+def test_what_a_model_could_do_besides_text_is_said(capabilities, line):
+    assert text_only_sentence(capabilities) == line

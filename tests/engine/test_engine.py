@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from config import ModelOptions
+from config import ROOT, ModelOptions
 from tests.engine.conftest import PLAIN, Heard, drafted, greedy, user
-from tests.tiny_gguf import write_tiny_gguf
+from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf
 from utils.engine import draft_shelf, engine, memory
 from utils.engine.engine import Engine
-from utils.engine.protocol import DraftChoice, Generate, Load, Loaded
+from utils.engine.protocol import ChatMessage, DraftChoice, Generate, Load, Loaded
 from utils.errors import (
     DraftError,
     ModelError,
@@ -21,6 +21,7 @@ from utils.errors import (
     TargetError,
 )
 from utils.events import Prefilled, Tokens
+from utils.llama.chat_template import ChatTemplate
 from utils.llama.gguf_header import read_header
 from utils.llama.session import LlamaSession
 
@@ -215,3 +216,61 @@ def test_memory_is_guessed_where_the_system_does_not_tell(
     monkeypatch.setattr(memory, "PROC", tmp_path)
     assert memory.resident_bytes() > 2**20
     assert memory.available_bytes() is None
+
+
+THINKING_TEMPLATE = CHAT_TEMPLATE.replace("assistant\n' }}", "assistant\n<think>\n' }}")
+
+
+@pytest.fixture
+async def thinker() -> AsyncIterator[Engine]:
+    """The embedded target, which writes words, with a template that begins a thought."""
+    own = Engine()
+    await load(own, ROOT / "models" / "demo-target.gguf")
+    assert own._target is not None
+    own._target.template = ChatTemplate(THINKING_TEMPLATE)
+    yield own
+    own.close()
+
+
+@pytest.mark.parametrize("is_apart", [True, False])
+async def test_a_second_turn_reuses_all_of_a_thought_that_its_template_leaves_alone(
+    thinker: Engine, is_apart
+):
+    first = await answer(thinker, "Tell me a story.", max_tokens=12)
+    assert first.started.opened == "<think>\n"
+    whole = f"<think>\n{first.text}"
+    said = ChatMessage(role="assistant", content="Yes.", thinking=first.text)
+    request = Generate(
+        id="g",
+        messages=(
+            *user("Tell me a story."),
+            said if is_apart else ChatMessage(role="assistant", content=whole),
+            *user("Bye"),
+        ),
+        sampling=greedy(1),
+        speculative=PLAIN,
+        draft=DraftChoice(kind="none"),
+    )
+    second = Heard([event async for event in thinker.generate(request, lambda: False)])
+    stats = first.finished.stats
+    assert second.started.reused_tokens >= stats.prompt_tokens + stats.completion_tokens - 1
+
+
+async def test_a_prompt_that_opens_no_thought_says_nothing_of_it(loaded: Engine):
+    assert (await answer(loaded, "Hello")).started.opened == ""
+
+
+async def test_an_answer_is_gone_on_with_after_one_mark_not_two(thinker: Engine):
+    request = Generate(
+        id="g",
+        messages=tuple(user("Hello")),
+        sampling=greedy(4),
+        speculative=PLAIN,
+        draft=DraftChoice(kind="none"),
+    )
+    lengths = []
+    for written in ("Hm", "<think>\nHm"):
+        changed = request.model_copy(update={"written": written})
+        heard = Heard([event async for event in thinker.generate(changed, lambda: False)])
+        lengths.append(heard.started.prompt_tokens)
+    assert lengths[0] == lengths[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,9 @@ from hypothesis import strategies as st
 from config import ROOT, ModelOptions
 from tests.llama.conftest import OPTIONS
 from tests.tiny_gguf import CHAT_TEMPLATE, CONTROLS, IM_END, IM_START, write_tiny_gguf
+from utils.engine.protocol import ChatMessage
 from utils.errors import TemplateError
-from utils.llama.chat_prompt import ChatTemplate, encode_chat, template_for
+from utils.llama.chat_prompt import ChatTemplate, encode_chat, opened_thought, template_for
 from utils.llama.model import LlamaModel
 
 NEAR = "{% for m in messages %}{{ m.content }}m_end|>{% endfor %}<|i{{ messages[0].content }}"
@@ -22,13 +22,32 @@ FRAGMENTS = [
     "<", "|", ">", "<|", "|>", "im_", "start", "end", "<|im_", "end|>", "m_start|>", "hello ", "é",
     *CONTROLS,
 ]  # fmt: skip
+# As models write them, in short: the first strips thoughts from contents, the second takes them by
+# name, the third knows nothing of them.
+STRIPPING = (
+    "{% for m in messages %}{% set content = m.content %}"
+    "{% if m.role == 'assistant' and '</think>' in content %}"
+    "{% set content = content.split('</think>')[-1].lstrip('\n') %}{% endif %}"
+    "{{ '<|im_start|>' + m.role + '\n' + content + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+)
+NAMING = (
+    "{% set last = namespace(user=0) %}{% for m in messages %}"
+    "{% if m.role == 'user' %}{% set last.user = loop.index0 %}{% endif %}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}"
+    "{% if KEPT and m.KEY is string %}{{ '[' + m.KEY + ']' }}{% endif %}"
+    "{{ m.content + '<|im_end|>\n' }}{% endfor %}"
+)
+DROPPING = NAMING.replace("KEPT", "loop.index0 > last.user")
+KEEPING = NAMING.replace("KEPT", "true")
+
+
+def Turn(role: str, content: str, thinking: str = "") -> ChatMessage:  # noqa: N802
+    return ChatMessage(role=role, content=content, thinking=thinking)
+
+
+THOUGHTFUL = [Turn("user", "a?"), Turn("assistant", "A.", "Hm."), Turn("user", "b?")]
 contents = st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join)
-
-
-@dataclass
-class Turn:
-    role: str
-    content: str
 
 
 @pytest.fixture
@@ -198,3 +217,69 @@ def test_the_embedded_models_are_safe_too(embedded, content):
     prompt = encode_chat(vocabulary, template, [Turn("user", content)])
     assert len(controls(vocabulary, prompt)) == 3
     assert vocabulary.detokenize(prompt) == f"user\n{content}\nassistant\n".encode()
+
+
+def shown(vocabulary, source, messages=THOUGHTFUL):
+    return vocabulary.detokenize(encode_chat(vocabulary, ChatTemplate(source), messages)).decode()
+
+
+def test_a_template_that_strips_thoughts_gets_them_as_they_were_written(vocabulary):
+    assert shown(vocabulary, STRIPPING) == "user\na?\nassistant\nA.\nuser\nb?\nassistant\n<think>\n"
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking", "reasoning"])
+def test_a_template_that_names_thoughts_gets_them_by_that_name(vocabulary, key):
+    dropping, keeping = (source.replace("KEY", key) for source in (DROPPING, KEEPING))
+    assert ChatTemplate(dropping).thought_key == key
+    assert shown(vocabulary, dropping) == "user\na?\nassistant\nA.\nuser\nb?\n"
+    assert shown(vocabulary, keeping) == "user\na?\nassistant\n[Hm.]A.\nuser\nb?\n"
+
+
+@pytest.mark.parametrize("source", [CHAT_TEMPLATE, STRIPPING, "{{ raise_exception('no') }}"])
+def test_a_template_that_names_no_thoughts_has_no_name_for_them(source):
+    assert ChatTemplate(source).thought_key == ""
+
+
+def test_a_template_that_knows_no_thoughts_gets_the_whole_text(vocabulary):
+    text = shown(vocabulary, CHAT_TEMPLATE)
+    assert "assistant\n<think>\nHm.\n</think>\n\nA.\nuser" in text
+
+
+def test_what_stood_around_a_thought_stands_there_again(vocabulary):
+    said = Turn("assistant", "A.", "Hm.").model_copy(
+        update={"thinking_marks": ("[THINK]", "[/THINK]")}
+    )
+    text = shown(vocabulary, CHAT_TEMPLATE, [THOUGHTFUL[0], said, THOUGHTFUL[2]])
+    assert "assistant\n[THINK]Hm.[/THINK]A.\n" in text
+
+
+@settings(max_examples=200, deadline=None)
+@given(thought=contents, content=contents)
+@pytest.mark.parametrize("source", [CHAT_TEMPLATE, STRIPPING, KEEPING.replace("KEY", "thinking")])
+def test_no_control_text_in_a_thought_becomes_a_control_token(
+    shared_model, source, thought, content
+):
+    vocabulary, template = shared_model.vocabulary, ChatTemplate(source)
+    messages = [Turn("user", "x"), Turn("assistant", content, thought), Turn("user", "y")]
+    harmless = [Turn("user", "x"), Turn("assistant", "a", "b"), Turn("user", "y")]
+    prompt = encode_chat(vocabulary, template, messages)
+    assert controls(vocabulary, prompt) == controls(
+        vocabulary, encode_chat(vocabulary, template, harmless)
+    )
+
+
+def test_a_prompt_that_opens_a_thought_says_so(vocabulary):
+    for source, mark in ((STRIPPING, "<think>\n"), (CHAT_TEMPLATE, "")):
+        prompt = encode_chat(vocabulary, ChatTemplate(source), THOUGHTFUL)
+        assert opened_thought(vocabulary, prompt) == mark
+
+
+def test_marks_of_thoughts_are_text_even_where_they_are_control_tokens(tmp_path):
+    texts = ("<a>", "<b>", "<c>", "[THINK]", "[/THINK]")
+    path = write_tiny_gguf(tmp_path / "x.gguf", control_texts=texts)
+    with LlamaModel.open(path, OPTIONS) as model:
+        vocabulary = model.vocabulary
+        prompt = encode_chat(vocabulary, ChatTemplate("a<a>[THINK]"), [Turn("user", "x")])
+        assert len(controls(vocabulary, prompt)) == 2
+        assert vocabulary.detokenize(prompt) == b"a[THINK]"
+        assert opened_thought(vocabulary, prompt) == "[THINK]"

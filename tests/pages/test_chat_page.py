@@ -1,66 +1,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import streamlit as st
-from streamlit.testing.v1 import AppTest
 
-from config import ROOT, get_settings
-from tests.chat.stand_in import BASELINE, READY, Gate, StandInEngine, finished, round_of, script
+from config import get_settings
+from tests.chat.stand_in import BASELINE, READY, Gate, finished, round_of, script
+from tests.pages.steps import ask, check, job_of, open_page, shown, wait_for_answer
 from utils.chat.conversation import get_shelf
-from utils.chat.jobs import get_board
 from utils.draft_models import DraftOption
 from utils.engine.health import EngineHealth
 from utils.errors import EngineCrashedError, ModelFileError
 from utils.events import Mode, Queued, Started
-
-SCRIPT = ROOT / "pages" / "main.py"
-
-
-@pytest.fixture
-def engine(monkeypatch):
-    engine = StandInEngine()
-    monkeypatch.setattr("utils.engine.runtime.get_engine", lambda: engine)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def page(engine):
-    return open_page()
-
-
-def open_page(**parameters):
-    page = AppTest.from_file(SCRIPT, default_timeout=20)
-    for name, value in parameters.items():
-        page.query_params[name] = value
-    return check(page.run())
-
-
-def check(page):
-    assert not page.exception
-    return page
-
-
-def ask(page, question):
-    return check(page.chat_input[0].set_value(question).run())
-
-
-def wait_for_answer(page):
-    assert job_of(page).wait(10)
-    return check(page.run())
-
-
-def job_of(page):
-    conversation = page.session_state["conversation"]
-    job = get_board().find(conversation.turns[-1].job_id)
-    assert job is not None
-    return job
-
-
-def shown(page):
-    return "\n".join(element.value for element in (*page.markdown, *page.text, *page.caption))
+from utils.pulls import PullSnapshot
+from utils.startup import StartupSnapshot
 
 
 def test_an_empty_chat_invites_with_examples(page):
@@ -228,6 +183,78 @@ def test_an_error_is_one_sentence_and_the_next_question_works(engine, page):
     assert "fine" in shown(page)
 
 
+def folds(page):
+    return [fold for fold in page.expander if "hought" in fold.label or "hinking" in fold.label]
+
+
+def test_a_thought_is_folded_away_and_the_answer_is_not(engine, page):
+    engine.client.scripts.append(script(["<think>\nHm", ", <b>so", ".\n</think>\n\n", "Yes."]))
+    ask(page, "1?")
+    wait_for_answer(page)
+    (fold,) = folds(page)
+    assert fold.label.startswith("Thought for")
+    assert "Yes." in shown(page)
+    assert "Hm" not in shown(page)
+    assert "think>" not in shown(page)
+
+    page.session_state[f"thought_{page.session_state['conversation'].turns[0].job_id}"] = True
+    check(page.run())
+    assert "Hm, &lt;b>so." in shown(page)
+
+
+def test_a_fold_that_was_opened_stays_open_when_the_thought_ends(engine, page):
+    gate, first = Gate(), round_of(["<think>\nHm"], drafted=0)
+    rest = round_of([".\n</think>\n\n", "Yes."], drafted=0)
+    engine.client.scripts.append([Started(3, 0, 1, BASELINE), first, gate, rest, finished([first])])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    page.session_state[f"thought_{page.session_state['conversation'].turns[0].job_id}"] = True
+    check(page.run())
+    assert [fold.label for fold in folds(page)] == ["Thinking\N{HORIZONTAL ELLIPSIS}"]
+    assert "Hm" in shown(page)
+
+    gate.opened.set()
+    wait_for_answer(page)
+    assert folds(page)[0].label.startswith("Thought for")
+    assert "Hm." in shown(page)
+
+
+def test_with_token_sources_all_the_text_is_shown_as_it_was_written(engine, page):
+    engine.client.scripts.append(script(["<think>\nHm.\n</think>\n\n", "Yes."]))
+    check(page.toggle(key="setting_show_sources").set_value(True).run())
+    ask(page, "1?")
+    wait_for_answer(page)
+    assert any("&lt;think&gt;" in element.value for element in page.html)
+    assert not folds(page)
+
+
+@pytest.mark.parametrize("shows_sources", [False, True])
+def test_a_handover_is_marked_in_the_answer_with_its_reason(engine, page, shows_sources):
+    why = "the engine failed: it broke; Ollama (a_b_c) went on from here"
+    handover = Mode("standard", None, "it broke", writer="Ollama (a_b_c)", handover=why)
+    rounds = [round_of(["It was "], drafted=3), round_of(["dark."], drafted=0)]
+    begin = Started(3, 0, 1, BASELINE)
+    engine.client.scripts.append([begin, rounds[0], handover, rounds[1], finished(rounds)])
+    check(page.toggle(key="setting_show_sources").set_value(shows_sources).run())
+    ask(page, "1?")
+    wait_for_answer(page)
+    captions = [e.value.replace("\\", "").replace("\u2060", "") for e in page.caption]
+    assert f"\N{EM DASH} {why} \N{EM DASH}" in captions
+
+
+def test_the_wait_for_a_server_says_whom_it_is_for(engine, page):
+    gate = Gate()
+    mode = Mode("standard", None, "", writer="Ollama (demo)")
+    engine.client.scripts.append([Started(0, 0, 1, BASELINE), mode, gate])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    check(page.run())
+    assert "first token of Ollama \\(demo\\)" in shown(page)
+    assert not page.get("progress")
+    job_of(page).cancel()
+    gate.opened.set()
+
+
 def test_waiting_says_its_place_in_the_queue(engine, page):
     gate = Gate()
     engine.client.scripts.append([Queued(3), gate])
@@ -340,3 +367,25 @@ def test_without_performance_monitoring_there_are_no_charts(engine, monkeypatch)
 
     assert page.get("plotly_chart") == []
     assert get_shelf().find(page.query_params["chat"]) is not None
+
+
+def test_the_header_says_what_is_pulled_and_who_answers_meanwhile(engine):
+    pull = PullSnapshot("llama3.2:3b", "pulling", datetime.now(UTC), "", 12 * 10**8, 2 * 10**9)
+    engine.startup.state = StartupSnapshot(pulls=(pull,), target="llama3.2:3b")
+    page = open_page()
+    caption = page.caption[1].value.replace("\\", "").replace("\u2060", "")
+    assert caption == (
+        "Pulling llama3.2:3b: 60 %, 1.2 of 2.0 GB; answering with the embedded pair meanwhile"
+    )
+    engine.startup.state = StartupSnapshot()
+    check(page.run())
+    assert "Pulling" not in shown(page)
+
+
+def test_what_a_server_says_is_shown_as_it_is(engine):
+    words = "![x](http://evil.example/i.png) <b>"
+    pull = PullSnapshot("llama3.2:3b", "failed", datetime.now(UTC), error=words)
+    engine.startup.state = StartupSnapshot(pulls=(pull,))
+    page = open_page()
+    assert "![" not in shown(page)
+    assert not any(element.allow_html for element in (*page.markdown, *page.caption))

@@ -5,7 +5,8 @@ What was written stays: the next backend goes on with the same text, and says wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import zip_longest
@@ -13,17 +14,19 @@ from time import monotonic
 from typing import assert_never
 
 from config import SamplingParams, SpeculativeConfig
+from utils.backends.local import LocalBackend
 from utils.backends.protocol import NOTHING_WRITTEN, Availability, Backend, Written
 from utils.engine.protocol import ChatMessage
 from utils.errors import (
     BackendError,
     EngineError,
+    EngineStalledError,
     ModelError,
     SpecChatError,
     UnknownModelError,
 )
-from utils.events import Event, Finished, Mode, Prefilled, Queued, Started, Tokens
-from utils.performance_monitor import GenerationStats, PerformanceMonitor
+from utils.events import Event, Finished, Mode, Prefilled, Queued, Started, Token, Tokens
+from utils.performance_monitor import Baseline, GenerationStats, PerformanceMonitor
 
 # What is wrong with a request stays wrong, whoever answers; a model may be missing here only.
 PASSED_ON = (BackendError, EngineError, ModelError, UnknownModelError)
@@ -32,9 +35,13 @@ PASSED_ON = (BackendError, EngineError, ModelError, UnknownModelError)
 class FallbackBackend:
     """Tries its backends in order, each once for an answer."""
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
-        """`backends`: the best first; usually the engine, the same without drafting, Ollama."""
+    def __init__(self, backends: Sequence[Backend], *, reason: str = "") -> None:
+        """`backends`: the best first; usually the engine, the same without drafting, Ollama.
+
+        `reason` says why it is not another one that is the first.
+        """
         self._backends = tuple(backends)
+        self._reason = reason
 
     @property
     def name(self) -> str:
@@ -66,15 +73,20 @@ class FallbackBackend:
         where none could complete it, `RequestError` for what nobody can answer, and the first
         error where falling back is switched off.
         """
-        course = _Course(sampling, written)
-        for backend in self._backends:
+        course = _Course(sampling, written, self._reason)
+        waiting = deque(self._backends)
+        while waiting:
+            backend = waiting.popleft()
+            if course.has_stalled and _can_wait(backend, waiting):
+                waiting.append(backend)
+                continue
             try:
                 events = backend.generate(
                     messages,
                     sampling=course.sampling,
                     speculative=speculative,
                     owner=owner,
-                    written=course.written,
+                    written=course.begin(backend.name),
                 )
                 async with aclosing(events):
                     async for event in events:
@@ -87,22 +99,38 @@ class FallbackBackend:
                 if not speculative.fallback_enabled:
                     raise
                 course.fail(backend.name, error)
+                course.has_stalled = isinstance(error, EngineStalledError)
         raise BackendError(course.verdict())
+
+
+def _can_wait(backend: Backend, others: Iterable[Backend]) -> bool:
+    """Tell whether to ask others first: an engine that hung may hang again, as long."""
+    return isinstance(backend, LocalBackend) and any(
+        not isinstance(other, LocalBackend) for other in others
+    )
 
 
 class _Course:
     """One answer through all that write it: joins events, texts and numbers."""
 
-    def __init__(self, sampling: SamplingParams, written: Written) -> None:
+    def __init__(self, sampling: SamplingParams, written: Written, reason: str) -> None:
         self.sampling = sampling
         self.written = written
         self.failures: list[tuple[str, str]] = []
         self.is_finished = False
+        self.has_stalled = False
         self._monitor = PerformanceMonitor()
         self._before = self._monitor.result()
         self._start = self._part_start = monotonic()
-        self._reason = ""
+        self._reason = reason
+        self._unmarked: list[str] = []
+        self._name = ""
         self._owes_mode = False
+
+    def begin(self, name: str) -> Written:
+        """Let the next backend begin; return what it is to go on with."""
+        self._name = name
+        return self.written
 
     def take(self, event: Event) -> Iterator[Event]:
         """Yield what is to be told of an event of the present backend."""
@@ -111,6 +139,7 @@ class _Course:
                 # Whoever goes on, or begins again, has the same seed.
                 self.sampling = self.sampling.model_copy(update={"seed": event.seed})
                 if not self.written:
+                    self.written = replace(self.written, opened=event.opened)
                     self._monitor.prompt_tokens = event.prompt_tokens
                     self._monitor.reused_tokens = event.reused_tokens
                     yield event
@@ -119,7 +148,8 @@ class _Course:
                     yield event
             case Mode():
                 self._owes_mode = False
-                yield replace(event, reason=self._with_reason(event.reason))
+                reason = self._with_reason(event.reason)
+                yield replace(event, reason=reason, handover=self._handover())
             case Tokens():
                 yield from self._write(event)
             case Finished():
@@ -130,8 +160,10 @@ class _Course:
 
     def fail(self, name: str, error: SpecChatError) -> None:
         """Note that a backend failed; what it wrote is what the next one goes on with."""
-        self.failures.append((name, str(error)))
         self._reason = f"{name} failed: {error}"
+        if str(error) not in {reason for _, reason in self.failures}:
+            self._unmarked.append(self._reason)
+        self.failures.append((name, str(error)))
         self._owes_mode = True
         self._part_start = monotonic()
         self._before = self._monitor.result()
@@ -147,18 +179,24 @@ class _Course:
     def _write(self, event: Tokens) -> Iterator[Event]:
         if self._owes_mode:
             self._owes_mode = False
-            yield Mode("standard", None, self._reason)
+            yield Mode("standard", None, self._reason, handover=self._handover())
+        self._unmarked.clear()
         offset_s = self._part_start - self._start
         tokens = tuple(replace(t, time_s=t.time_s + offset_s) for t in event.tokens)
         if tokens and not self._monitor.ttft_s:
             self._monitor.ttft_s = tokens[0].time_s
-        self._monitor.baseline = event.baseline
+        # What one of unknown plain speed wrote a part of is compared with nobody's.
+        is_comparable = not self._before.rounds or self._before.baseline.samples
+        baseline = event.baseline if is_comparable else Baseline()
+        self._monitor.baseline = baseline
         self._monitor.extend(event.rounds)
-        self.written = Written(
-            self.written.text + "".join(token.text for token in tokens),
-            self.written.tokens + len(tokens),
-        )
-        yield replace(event, tokens=tokens)
+        self.written = _extended(self.written, tokens)
+        yield replace(event, tokens=tokens, baseline=baseline)
+
+    def _handover(self) -> str:
+        if not self._unmarked:
+            return ""
+        return f"{'; '.join(self._unmarked)}; {self._name} went on from here"
 
     def _with_reason(self, reason: str) -> str:
         return "; ".join(part for part in (self._reason, reason) if part)
@@ -169,6 +207,17 @@ class _Course:
         if self._before.rounds == 0:
             return replace(last, ttft_s=self._monitor.ttft_s or last.ttft_s)
         return _joined(self._before, last)
+
+
+def _extended(written: Written, tokens: Sequence[Token]) -> Written:
+    token_ids = tuple(token.token_id for token in tokens)
+    are_known = written.tokens == len(written.token_ids) and all(n >= 0 for n in token_ids)
+    return Written(
+        written.text + "".join(token.text for token in tokens),
+        written.tokens + len(tokens),
+        written.token_ids + token_ids if are_known else (),
+        written.opened,
+    )
 
 
 def _joined(first: GenerationStats, last: GenerationStats) -> GenerationStats:
@@ -186,5 +235,5 @@ def _joined(first: GenerationStats, last: GenerationStats) -> GenerationStats:
         drafted=first.drafted + last.drafted,
         accepted=first.accepted + last.accepted,
         accepted_histogram=histogram,
-        baseline=last.baseline if last.baseline.samples else first.baseline,
+        baseline=last.baseline if first.baseline.samples else Baseline(),
     )

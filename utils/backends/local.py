@@ -8,19 +8,34 @@ from dataclasses import replace
 
 from config import SamplingParams, SpeculativeConfig
 from utils.backends.protocol import NOTHING_WRITTEN, Availability, Written
-from utils.engine.client import EngineClient
-from utils.engine.protocol import ChatMessage
-from utils.errors import EngineError
-from utils.events import Event, Finished, Token, Tokens
-from utils.performance_monitor import PerformanceMonitor, RoundStats
+from utils.engine.client import EngineClient, Render
+from utils.engine.protocol import ChatMessage, RenderedPrompt
+from utils.errors import BackendError
+from utils.events import Event, Finished, Mode
+from utils.performance_monitor import PerformanceMonitor
 
 
 class LocalBackend:
-    """Answers with the engine; `drafts` False leaves drafting out, whatever is asked for."""
+    """Answers with the engine, which loads `target` where it holds another model."""
 
-    def __init__(self, engine: EngineClient, *, drafts: bool = True) -> None:
+    def __init__(
+        self,
+        engine: EngineClient,
+        *,
+        target: str = "",
+        drafts: bool = True,
+        render: Render | None = None,
+    ) -> None:
+        """`drafts` False leaves drafting out, whatever is asked for.
+
+        Without a `target` the one that is loaded answers. `render` makes prompts for a target that
+        has no template of its own.
+        """
         self._engine = engine
+        self._target = target
         self._drafts = drafts
+        self._render = render
+        self._note = ""
 
     @property
     def name(self) -> str:
@@ -42,73 +57,40 @@ class LocalBackend:
         owner: str = "",
         written: Written = NOTHING_WRITTEN,
     ) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer.
+        """Yield the events of one answer, or of what follows on `written`.
 
-        What follows on `written` is found by writing it again from the same seed, which gives the
-        same text; where it does not, `EngineError` is raised.
+        The noise of sampling depends on seed and position alone: after the same tokens the rest is
+        what it would have been.
         """
-        if written and sampling.seed is None and not sampling.is_greedy:
-            raise EngineError("the engine cannot go on with a text: its seed is not known")
+        room = sampling.max_tokens - written.tokens
+        if room <= 0:
+            yield Finished("length", PerformanceMonitor().result())
+            return
         events = self._engine.generate(
             messages,
-            sampling=sampling,
+            sampling=sampling.model_copy(update={"max_tokens": room}),
             speculative=speculative.model_copy(
                 update={"enabled": speculative.enabled and self._drafts}
             ),
             owner=owner,
+            target=self._target,
+            render=self._rendered if self._render else None,
+            written=written.text,
+            written_ids=written.token_ids,
         )
-        again = _Again(written)
         async with aclosing(events):
             async for event in events:
-                if not written:
-                    yield event
-                elif (rest := again.without_written(event)) is not None:
-                    yield rest
+                if isinstance(event, Mode) and self._note:
+                    reasons = filter(None, (event.reason, self._note))
+                    event = replace(event, reason="; ".join(reasons))
+                yield event
 
-
-class _Again:
-    """An answer that is written a second time: lets pass what follows on the first time."""
-
-    def __init__(self, written: Written) -> None:
-        self._text = written.text
-        self._tokens = written.tokens
-        self._seen_chars = self._seen_tokens = 0
-        self._monitor = PerformanceMonitor()
-
-    def without_written(self, event: Event) -> Event | None:
-        if isinstance(event, Tokens):
-            return self._new_tokens(event)
-        if isinstance(event, Finished):
-            if event.reason != "cancelled" and self._seen_chars < len(self._text):
-                raise self._deviation()
-            return replace(event, stats=self._monitor.result())
-        return event
-
-    def _new_tokens(self, event: Tokens) -> Tokens | None:
-        tokens = tuple(rest for token in event.tokens if (rest := self._rest(token)))
-        rounds = tuple(part for whole in event.rounds if (part := self._new_part(whole)))
-        self._monitor.baseline = event.baseline
-        self._monitor.extend(rounds)
-        return replace(event, tokens=tokens, rounds=rounds) if tokens or rounds else None
-
-    def _rest(self, token: Token) -> Token | None:
-        if self._seen_chars >= len(self._text):
-            return token
-        expected = self._text[self._seen_chars :][: len(token.text)]
-        if not token.text.startswith(expected):
-            raise self._deviation()
-        self._seen_chars += len(expected)
-        rest = token.text[len(expected) :]
-        return replace(token, text=rest) if rest else None
-
-    def _new_part(self, whole: RoundStats) -> RoundStats | None:
-        self._seen_tokens += whole.emitted
-        emitted = min(whole.emitted, self._seen_tokens - self._tokens)
-        if emitted <= 0:
+    async def _rendered(
+        self, messages: Sequence[ChatMessage], control_texts: Sequence[str]
+    ) -> RenderedPrompt | None:
+        """Have the prompt made; without whoever makes it, the engine takes a common form."""
+        try:
+            return await self._render(messages, control_texts) if self._render else None
+        except BackendError as error:
+            self._note = f"the prompt has a common form, not that of the model: {error}"
             return None
-        return replace(whole, emitted=emitted, accepted=min(whole.accepted, emitted))
-
-    def _deviation(self) -> EngineError:
-        return EngineError(
-            f"the engine came to another text than before, after {self._seen_chars} characters"
-        )

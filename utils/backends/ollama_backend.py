@@ -11,6 +11,7 @@ from typing import Any
 
 from config import SamplingParams, SpeculativeConfig
 from utils.backends.ollama import OllamaClient
+from utils.backends.ollama_prompt import ollama_turn
 from utils.backends.ollama_records import OllamaNumbers, OllamaPiece
 from utils.backends.protocol import NOTHING_WRITTEN, Availability, Written
 from utils.engine.protocol import ChatMessage
@@ -20,13 +21,15 @@ from utils.performance_monitor import (
     Baseline,
     GenerationStats,
     PerformanceMonitor,
+    ReportedNumbers,
     RoundStats,
+    ratio,
 )
+from utils.reasoning import THOUGHT_BEGIN, THOUGHT_END
 
 SEEDS = 2**31
 # Ollama tells texts, not ids.
 NO_TOKEN_ID = -1
-THINK, END_OF_THINK = "<think>\n", "\n</think>\n\n"
 
 
 class OllamaBackend:
@@ -67,21 +70,23 @@ class OllamaBackend:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer, or of its rest: then from the prompt that Ollama makes.
 
-        Thoughts come as text between `<think>` marks, as from a model in the engine. The numbers
-        at the end are Ollama's own. Raises `BackendError`.
+        Thoughts come as text between `<think>` marks, as from a model in the engine. At the end
+        Ollama's own numbers come beside ours. Raises `BackendError`.
         """
         seed = secrets.randbelow(SEEDS) if sampling.seed is None else sampling.seed
         yield Started(prompt_tokens=0, reused_tokens=0, seed=seed, baseline=Baseline())
-        yield Mode("standard", None, self._reason(sampling))
+        yield Mode("standard", None, self._reason(sampling), writer=self.name)
         if written.tokens >= sampling.max_tokens:
             yield Finished("length", PerformanceMonitor().result())
             return
         options = self._options(sampling, seed, sampling.max_tokens - written.tokens)
-        turns = [message.model_dump() for message in messages]
+        turns = [ollama_turn(message) for message in messages]
         telling = _Telling()
         if written:
             prompt = await self._client.render(self._model, turns)
-            pieces = self._client.generate(self._model, prompt + written.text, options)
+            # Ollama may leave it to the model to begin its thought.
+            opened = "" if prompt.rstrip().endswith(written.opened.rstrip()) else written.opened
+            pieces = self._client.generate(self._model, prompt + opened + written.text, options)
         else:
             pieces = self._client.chat(self._model, turns, options)
         async with aclosing(pieces):
@@ -118,8 +123,12 @@ class OllamaBackend:
 
 @dataclass(slots=True)
 class _Telling:
-    """Makes events of pieces; a piece counts as a token until Ollama's own count comes."""
+    """Makes events of pieces; a piece counts as a token until Ollama's count comes.
 
+    Ollama tells texts only, so the number of tokens is its own; all times are ours.
+    """
+
+    _pieces: int = 0
     _start: float = 0.0
     _ttft_s: float = 0.0
     _last_s: float = 0.0
@@ -133,6 +142,7 @@ class _Telling:
         if not text:
             return None
         now = monotonic() - self._start
+        self._pieces += 1
         # The wait for the first piece is mostly prompt and loading: no measure of writing.
         took = now - self._last_s if self._ttft_s else 0.0
         self._ttft_s, self._last_s = self._ttft_s or now, now
@@ -149,27 +159,39 @@ class _Telling:
         return Tokens((Token(NO_TOKEN_ID, text, "plain", now),), (round_,), Baseline())
 
     def finished(self, numbers: OllamaNumbers) -> Finished:
+        tokens = numbers.answer_tokens or self._pieces
+        # The first token came with the prompt: it counts as long as the others took.
+        span_s = (self._last_s - self._ttft_s) * ratio(tokens, tokens - 1)
         stats = GenerationStats(
             prompt_tokens=numbers.prompt_tokens,
             reused_tokens=0,
-            completion_tokens=numbers.answer_tokens,
-            prefill_s=numbers.prompt_s,
+            completion_tokens=tokens,
+            prefill_s=self._ttft_s,
             ttft_s=self._ttft_s,
-            decode_s=numbers.answer_s,
-            rounds=numbers.answer_tokens,
+            # Pieces that were held up arrive at once: writing them took as long as Ollama says.
+            decode_s=max(span_s, numbers.answer_s),
+            rounds=tokens,
             drafted=0,
             accepted=0,
-            accepted_histogram=(numbers.answer_tokens,),
+            accepted_histogram=(tokens,),
             baseline=Baseline(),
         )
-        return Finished("length" if numbers.reason == "length" else "stop", stats)
+        reported = ReportedNumbers(
+            source="Ollama",
+            prompt_tokens=numbers.prompt_tokens,
+            prompt_s=numbers.prompt_s,
+            answer_tokens=numbers.answer_tokens,
+            answer_s=numbers.answer_s,
+            load_s=numbers.load_s,
+        )
+        return Finished("length" if numbers.reason == "length" else "stop", stats, reported)
 
     def _text(self, piece: OllamaPiece) -> str:
         text = ""
         if piece.thinking:
-            text += ("" if self._is_thinking else THINK) + piece.thinking
+            text += ("" if self._is_thinking else THOUGHT_BEGIN) + piece.thinking
             self._is_thinking = True
         if piece.text:
-            text += (END_OF_THINK if self._is_thinking else "") + piece.text
+            text += (THOUGHT_END if self._is_thinking else "") + piece.text
             self._is_thinking = False
         return text

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 
-from utils.errors import OllamaAnswerError, OllamaProtocolError, OllamaUnavailableError
+from utils.errors import (
+    BackendError,
+    OllamaAnswerError,
+    OllamaProtocolError,
+    OllamaUnavailableError,
+)
 
 NOT_FOUND, BUSY, SERVER_ERRORS, REDIRECTS = 404, 503, range(500, 600), range(300, 400)
 MAX_SHOWN_CHARS = 300
@@ -17,6 +24,8 @@ _ADVICE = (
     ("out of memory", "unload other models, or choose a smaller one"),
     ("does not support", "choose another model"),
 )
+# What Ollama says of a name that no registry has, or does not give out; 408 and 429 pass.
+_REFUSED_FOR_GOOD = re.compile(r"manifest: (file does not exist|4(?!08|29)\d\d)|invalid model name")
 
 
 def answer_error(text: object, status: int) -> OllamaAnswerError:
@@ -65,6 +74,11 @@ def sense_error(error: Exception) -> OllamaProtocolError:
         f"Ollama's answer is not understood ({type(error).__name__}): "
         "is another program listening there, or is it too old?"
     )
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what failed may work later with nothing changed here."""
+    return isinstance(error, BackendError) and not _REFUSED_FOR_GOOD.search(str(error))
 
 
 def _sentence(problem: str, words: str, advice: str) -> str:

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from config import SamplingParams, SpeculativeConfig
 from utils.engine.protocol import ChatMessage
 from utils.events import Event
+
+BackendName = Literal["auto", "ollama"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """A model by name, and who answers with it; without a name, the target of the settings.
+
+    `auto` is the engine wherever it can read the file.
+    """
+
+    name: str = ""
+    backend: BackendName = "auto"
+
+
+TARGET_OF_SETTINGS = ModelChoice()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +37,15 @@ class Availability:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The beginning of an answer that another backend wrote: its text, and how many tokens."""
+    """The beginning of an answer: its text, how many tokens, and their ids where all are known.
+
+    `opened` is the mark of a thought that stood in the prompt, in front of the text.
+    """
 
     text: str = ""
     tokens: int = 0
+    token_ids: tuple[int, ...] = ()
+    opened: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.text)

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from config import SamplingParams, SpeculativeConfig
+from utils.backends.protocol import TARGET_OF_SETTINGS, ModelChoice
 from utils.chat.jobs import GenerationJob, JobBoard
 from utils.chat.snapshots import AnswerRequest, JobSnapshot
 from utils.engine.protocol import ChatMessage
 from utils.engine.runtime import EngineRuntime
 from utils.errors import RequestError
+from utils.reasoning import split_reasoning
 
 SHELF_LIMIT = 256
 
@@ -29,6 +31,7 @@ class AnswerSettings:
     sampling: SamplingParams
     speculative: SpeculativeConfig
     system_prompt: str = ""
+    model: ModelChoice = TARGET_OF_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Conversation:
                     settings.sampling,
                     settings.speculative,
                     self.id,
+                    settings.model,
                 ),
                 runtime,
                 on_end=lambda answer: self._settle(job.id, answer),
@@ -109,8 +113,22 @@ class Conversation:
         for turn in self._turns:
             if turn.answer is not None and turn.answer.text:
                 messages.append(ChatMessage(role="user", content=turn.question))
-                messages.append(ChatMessage(role="assistant", content=turn.answer.text))
+                messages.append(_said(turn.answer))
         return (*messages, ChatMessage(role="user", content=question))
+
+
+def _said(answer: JobSnapshot) -> ChatMessage:
+    """Return an answer as the next prompt gets it: a thought apart, for its template to judge."""
+    text = answer.opened + answer.text
+    parts = split_reasoning(text)
+    if not parts.thought.strip():
+        return ChatMessage(role="assistant", content=text)
+    return ChatMessage(
+        role="assistant",
+        content=parts.answer,
+        thinking=parts.thought,
+        thinking_marks=parts.marks,
+    )
 
 
 class ConversationShelf:

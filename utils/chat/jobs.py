@@ -75,6 +75,7 @@ class GenerationJob:
             sampling=request.sampling,
             speculative=request.speculative,
             owner=request.owner,
+            model=request.model,
         )
         async with aclosing(events):
             async for event in events:
@@ -121,6 +122,12 @@ class JobBoard:
         """Return the job, or None where it ended long ago or never was."""
         with self._lock:
             return self._jobs.get(job_id)
+
+    def running(self) -> tuple[JobSnapshot, ...]:
+        """Return the answers that are being written."""
+        with self._lock:
+            answers = [job.snapshot() for job in self._jobs.values()]
+        return tuple(answer for answer in answers if answer.is_active)
 
     def _forget_oldest(self) -> None:
         ended = [key for key, job in self._jobs.items() if not job.snapshot().is_active]

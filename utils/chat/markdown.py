@@ -27,11 +27,10 @@ def safe_markdown(text: str) -> str:
     prose: list[str] = []
     fence = ""
     for line in text.split("\n"):
-        opening = _FENCE.match(line)
         if fence:
             pieces.append(line)
             fence = "" if _closes(line, fence) else fence
-        elif opening and not (opening["mark"][0] == "`" and "`" in opening["info"]):
+        elif opening := _opens(line):
             pieces += [*_safe_prose(prose), _safe_opening(opening, line)]
             prose, fence = [], opening["mark"]
         else:
@@ -44,6 +43,24 @@ def literal(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
     escaped = _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
     return escaped.replace(":", f":{WORD_JOINER}")
+
+
+def open_fence(text: str) -> str:
+    """Return the line that opens the code which `text` ends in, with its end; else nothing."""
+    first, fence = "", ""
+    for line in text.split("\n"):
+        if fence:
+            first, fence = ("", "") if _closes(line, fence) else (first, fence)
+        elif opening := _opens(line):
+            first, fence = f"{line}\n", opening["mark"]
+    return first
+
+
+def _opens(line: str) -> re.Match[str] | None:
+    opening = _FENCE.match(line)
+    if opening and opening["mark"][0] == "`" and "`" in opening["info"]:
+        return None
+    return opening
 
 
 def _closes(line: str, fence: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
 from config import SamplingParams, SpeculativeConfig
+from utils.backends.protocol import TARGET_OF_SETTINGS, ModelChoice
 from utils.engine.protocol import ChatMessage
 from utils.events import (
     Event,
@@ -20,7 +21,14 @@ from utils.events import (
     Tokens,
     TokenSource,
 )
-from utils.performance_monitor import FinishReason, GenerationStats, PerformanceMonitor, RoundStats
+from utils.performance_monitor import (
+    FinishReason,
+    GenerationStats,
+    PerformanceMonitor,
+    ReportedNumbers,
+    RoundStats,
+)
+from utils.reasoning import LONGEST_MARK, ends_thought, split_reasoning
 
 JobState = Literal["queued", "prefilling", "writing", "done", "stopped", "failed"]
 
@@ -33,6 +41,7 @@ class AnswerRequest:
     sampling: SamplingParams
     speculative: SpeculativeConfig
     owner: str
+    model: ModelChoice = TARGET_OF_SETTINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +53,21 @@ class SourceRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """Where in the text another began to write, and why and who."""
+
+    at_chars: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """An answer at one moment; `version` grows with every change.
 
     `started_at` is seconds since the epoch; `queue_position` is 0 unless the answer waits.
+    `opened` stands in front of `text` but is part of the prompt. `thought_s` is how long a thought
+    took to write, None until it ends. `writer` is empty while the engine writes, `servers` are all
+    others that wrote a part.
     """
 
     version: int
@@ -67,6 +87,12 @@ class JobSnapshot:
     rounds: tuple[RoundStats, ...]
     finish_reason: FinishReason | None
     error: str | None
+    opened: str = ""
+    thought_s: float | None = None
+    writer: str = ""
+    servers: tuple[str, ...] = ()
+    reported: ReportedNumbers | None = None
+    handovers: tuple[Handover, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -97,7 +123,15 @@ class AnswerRecord:
     stats: GenerationStats | None = None
     finish_reason: FinishReason | None = None
     error: str | None = None
+    opened: str = ""
+    thought_s: float | None = None
+    writer: str = ""
+    servers: tuple[str, ...] = ()
+    reported: ReportedNumbers | None = None
+    handovers: tuple[Handover, ...] = ()
     _text: str = ""
+    _chars: int = 0
+    _tail: str = ""
     _fresh: list[str] = field(default_factory=list)
     _runs: list[SourceRun] = field(default_factory=list)
     _source: TokenSource | None = None
@@ -115,11 +149,12 @@ class AnswerRecord:
             case Prefilled():
                 self.prompt_done, self.prompt_total = event.done, event.total
             case Mode():
-                self.mode, self.drafter, self.reason = event.mode, event.drafter, event.reason
+                self._change_mode(event)
             case Tokens():
                 self._write(event)
             case Finished():
                 self.finish_reason, self.stats = event.reason, event.stats
+                self.reported = event.reported
                 self.state = "stopped" if event.reason == "cancelled" else "done"
             case _:
                 assert_never(event)
@@ -146,11 +181,22 @@ class AnswerRecord:
         self.monitor.prompt_tokens = event.prompt_tokens
         self.monitor.reused_tokens = event.reused_tokens
         self.monitor.baseline = event.baseline
+        self.opened = event.opened
+
+    def _change_mode(self, event: Mode) -> None:
+        self.mode, self.drafter, self.reason = event.mode, event.drafter, event.reason
+        self.writer = event.writer
+        if event.handover and self._chars:
+            # Whoever wrote nothing before the next one took over is not worth a mark.
+            kept = tuple(known for known in self.handovers if known.at_chars < self._chars)
+            self.handovers = (*kept, Handover(self._chars, event.handover))
 
     def _write(self, event: Tokens) -> None:
         if self.state != "writing" and event.tokens:
             self.state = "writing"
             self.monitor.ttft_s = event.tokens[0].time_s
+        if self.writer and self.writer not in self.servers:
+            self.servers = (*self.servers, self.writer)
         self.monitor.baseline = event.baseline
         self.monitor.extend(event.rounds)
         for token in event.tokens:
@@ -158,11 +204,22 @@ class AnswerRecord:
 
     def _append(self, token: Token) -> None:
         self._fresh.append(token.text)
+        self._chars += len(token.text)
+        self._time_thought(token)
         if token.source != self._source:
             self._runs.extend(self._open_run())
             self._source = token.source
             self._run_parts.clear()
         self._run_parts.append(token.text)
+
+    def _time_thought(self, token: Token) -> None:
+        """Note when the thought ended, if that is what this token did."""
+        self._tail = (self._tail + token.text)[-(LONGEST_MARK + len(token.text)) :]
+        if self.thought_s is not None or not ends_thought(self._tail):
+            return
+        parts = split_reasoning(self.opened + self._text + "".join(self._fresh))
+        if parts.thought and not parts.is_open:
+            self.thought_s = token.time_s - self.monitor.ttft_s
 
     def _open_run(self) -> tuple[SourceRun, ...]:
         text = "".join(self._run_parts)
@@ -189,4 +246,10 @@ class AnswerRecord:
             rounds=tuple(self.monitor.series),
             finish_reason=self.finish_reason,
             error=self.error,
+            opened=self.opened,
+            thought_s=self.thought_s,
+            writer=self.writer,
+            servers=self.servers,
+            reported=self.reported,
+            handovers=self.handovers,
         )

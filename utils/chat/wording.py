@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,10 +10,13 @@ from config import EMBEDDED, SpeculativeConfig
 from utils.chat.snapshots import JobSnapshot
 from utils.engine.health import EngineHealth
 from utils.events import ModeName
-from utils.performance_monitor import Baseline, GenerationStats
+from utils.performance_monitor import Baseline, GenerationStats, ratio
+from utils.pulls import PullSnapshot
+from utils.startup import StartupSnapshot
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NO_TARGET = "no target is loaded; ask something, and the answer says what is wrong"
+PULL_ORDER = ("pulling", "waiting", "failed")
 Tone = Literal["good", "quiet", "busy", "bad"]
 
 
@@ -61,6 +65,43 @@ def draft_name(drafter: str | None) -> str:
     return "the embedded draft" if drafter == EMBEDDED else drafter or "no draft"
 
 
+def startup_line(startup: StartupSnapshot) -> str:
+    """Say what is awaited since the start, and who answers meanwhile; empty when all is there."""
+    if startup.is_complete:
+        return ""
+    if startup.awaited:
+        # What moves is told first.
+        told = min(startup.awaited, key=lambda pull: PULL_ORDER.index(pull.state))
+        more = len(startup.awaited) - 1
+        line = pull_line(told) + (f", and {more} more to come" if more else "")
+    elif startup.problem:
+        line = f"cannot load {startup.target}: {startup.problem}"
+    else:
+        line = f"loading {startup.target}" if startup.target else "asking Ollama what it has"
+    return f"{line}; answering with the embedded pair meanwhile" if startup.target else line
+
+
+def pull_line(pull: PullSnapshot) -> str:
+    """Say how far a pull is, or what came of it."""
+    if pull.state == "failed":
+        again = "trying again to pull" if pull.may_pass else "cannot pull"
+        return f"{again} {pull.name}: {pull.error}"
+    if pull.state == "pulling":
+        if pull.total_bytes and pull.share < 1:
+            sizes = size_share(pull.done_bytes, pull.total_bytes)
+            return f"pulling {pull.name}: {100 * pull.share:.0f} %, {sizes}"
+        return f"pulling {pull.name}: {pull.status or 'asking for it'}"
+    beginning = {"waiting": "waiting to pull", "done": "pulled", "cancelled": "stopped pulling"}
+    return f"{beginning[pull.state]} {pull.name}"
+
+
+def size_share(done_bytes: int, total_bytes: int) -> str:
+    """Return two sizes in the unit that suits the larger one, as Ollama counts them."""
+    if total_bytes >= 10**9:
+        return f"{done_bytes / 10**9:.1f} of {total_bytes / 10**9:.1f} GB"
+    return f"{done_bytes / 10**6:.0f} of {total_bytes / 10**6:.0f} MB"
+
+
 def quiet_line(answer: JobSnapshot) -> str:
     """Return the one line under an answer, from the most to the least telling figure."""
     stats = answer.stats
@@ -75,7 +116,7 @@ def quiet_line(answer: JobSnapshot) -> str:
     if stats.ttft_s:
         parts.append(f"first token {duration(stats.ttft_s)}")
     if stats.completion_tokens:
-        parts.append(draft_name(answer.drafter))
+        parts.append(answer.writer or draft_name(answer.drafter))
     if answer.state == "stopped":
         parts.append("stopped" if parts else "stopped before the first token")
     if answer.finish_reason == "length":
@@ -89,6 +130,8 @@ def progress_line(answer: JobSnapshot) -> str:
         place = {0: "for the engine", 1: "as next in the queue"}
         number = answer.queue_position
         return f"Waiting {place.get(number, f'as number {number} in the queue')}"
+    if answer.state == "prefilling" and not answer.prompt_total:
+        return f"Waiting for the first token of {answer.writer or 'the engine'}"
     if answer.state == "prefilling":
         return f"Reading the prompt: {answer.prompt_done} of {answer.prompt_total} tokens"
     return ""
@@ -114,6 +157,36 @@ def baseline_sentence(baseline: Baseline) -> str:
     )
 
 
+def comparison_sentence(answer: JobSnapshot) -> str:
+    """Say what the speed of an answer is compared with, or why with nothing."""
+    if not answer.servers:
+        return baseline_sentence(answer.stats.baseline)
+    part = "a part of this answer" if answer.handovers else "this answer"
+    return (
+        f"No speedup is claimed: {' and '.join(answer.servers)} wrote {part}, but plain decoding "
+        "is measured in the engine."
+    )
+
+
+def thought_label(answer: JobSnapshot, thought: str, *, is_thinking: bool) -> str:
+    """Return what the fold over a thought says."""
+    if is_thinking and answer.is_active:
+        return "Thinking\N{HORIZONTAL ELLIPSIS}"
+    if answer.thought_s is not None:
+        return f"Thought for {duration(answer.thought_s)}"
+    words = len(thought.split())
+    return f"Thought ({words} {'word' if words == 1 else 'words'})" + (
+        ", not finished" if is_thinking else ""
+    )
+
+
+def text_only_sentence(capabilities: Sequence[str]) -> str:
+    """Say what of a model is not used here, of the capabilities that Ollama lists; else nothing."""
+    names = {"vision": "see images", "tools": "call tools"}
+    unused = " and ".join(name for key, name in names.items() if key in capabilities)
+    return f"This model can {unused}; here it reads and writes text only." if unused else ""
+
+
 def acceptance(stats: GenerationStats) -> str:
     """Return the acceptance rate of the whole answer."""
     return f"{stats.acceptance_rate:.0%} in all" if stats.drafted else "nothing drafted"
@@ -133,6 +206,8 @@ def detail_rows(answer: JobSnapshot) -> list[tuple[str, str]]:
         ("Prompt", _prompt(stats)),
         ("Mode", ": ".join(filter(None, (answer.mode or "not begun", answer.reason)))),
     ]
+    if answer.reported is not None:
+        rows.insert(2, (f"{answer.reported.source}'s own count", _reported(answer)))
     if stats.drafted:
         rows.insert(2, ("Drafted", f"{stats.accepted} of {stats.drafted} tokens accepted"))
     if answer.mode == "speculative":
@@ -160,6 +235,20 @@ def sentence(error: str) -> str:
     """Return an error as a sentence: capital first, full stop last."""
     text = error.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _reported(answer: JobSnapshot) -> str:
+    numbers = answer.reported
+    if numbers is None:
+        return ""
+    rate = figure(ratio(numbers.answer_tokens, numbers.answer_s))
+    text = (
+        f"{numbers.answer_tokens} tokens in {duration(numbers.answer_s)} ({rate} tokens/s), "
+        f"prompt {numbers.prompt_tokens} tokens in {duration(numbers.prompt_s)}"
+    )
+    if numbers.load_s:
+        text += f", loaded in {duration(numbers.load_s)}"
+    return text + ("; of its own part" if answer.handovers else "")
 
 
 def _prompt(stats: GenerationStats) -> str:

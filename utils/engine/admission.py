@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from config import LOOKUP, Settings
-from utils.draft_models import EMBEDDED_DRAFT, EMBEDDED_TARGET, resolve_draft, resolve_target
+from config import LOOKUP, ModelOptions, Settings
+from utils.draft_models import (
+    EMBEDDED_DRAFT,
+    EMBEDDED_TARGET,
+    find_target,
+    resolve_draft,
+    target_options,
+)
 from utils.engine.protocol import DraftChoice
 from utils.errors import ModelError, ModelLoadError, RequestError
-from utils.llama.probe import probe_model
+from utils.llama.probe import probe_folder, probe_model
 
 EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetFile:
+    """A target that may be loaded: its name, its file, and how it is opened."""
+
+    name: str
+    path: Path
+    options: ModelOptions
 
 
 class Admission:
@@ -20,11 +36,14 @@ class Admission:
         self._settings = settings
         self._admitted: set[tuple[Path, int, int]] = set()
 
-    def find_target(self, name: str) -> Path:
+    def find_target(self, name: str) -> TargetFile:
         """Return the file of a target, or raise `UnknownModelError` or `ModelError`."""
-        path = resolve_target(name, self._settings)
-        self._try_out(path)
-        return path
+        target = find_target(name, self._settings)
+        try:
+            self._try_out(target.path)
+        except ModelLoadError as error:
+            raise ModelLoadError(target.called_by_name(str(error))) from error
+        return TargetFile(target.name, target.path, target_options(target, self._settings))
 
     def find_draft(self, name: str) -> DraftChoice:
         """Return the drafter called `name`, with the reason if its model cannot be used."""
@@ -48,7 +67,7 @@ class Admission:
         version = (path, status.st_size, status.st_mtime_ns)
         if version in self._admitted:
             return
-        verdict = probe_model(path, cache_folder=self._settings.cache_folder / "probes")
+        verdict = probe_model(path, cache_folder=probe_folder(self._settings))
         if not verdict.usable:
             raise ModelLoadError(verdict.reason)
         self._admitted.add(version)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from uuid import uuid4
@@ -22,6 +22,7 @@ from utils.engine.protocol import (
     GetStats,
     Load,
     Loaded,
+    RenderedPrompt,
     Stats,
 )
 from utils.engine.scheduler import FairQueue, Turn
@@ -32,6 +33,8 @@ from utils.performance_monitor import PerformanceMonitor
 
 logger = logging.getLogger(__name__)
 LOADER = "loading a target"
+# Makes a prompt, given the texts that stand for control tokens of the target.
+Render = Callable[[Sequence[ChatMessage], Sequence[str]], Awaitable[RenderedPrompt | None]]
 
 
 @dataclass(slots=True)
@@ -57,6 +60,8 @@ class EngineClient:
         self._queue = FairQueue(settings.queue_limit, self._changes)
         self._admission = Admission(settings)
         self._asked: dict[str, _Asked] = {}
+        self._loaded: Loaded | None = None
+        self._loaded_as = ""
 
     @property
     def health(self) -> EngineHealth:
@@ -76,11 +81,11 @@ class EngineClient:
         """Start the worker; raises `EngineError` where none stays alive."""
         await self._supervisor.start()
 
-    async def open(self) -> None:
-        """Start and load the target of the settings; what goes wrong shows in `health`."""
+    async def open(self, target: str | None = None) -> None:
+        """Start and load a target, or that of the settings; what goes wrong shows in `health`."""
         try:
             await self.start()
-            await self.load()
+            await self.load(target)
         except EngineError:
             logger.warning("engine did not start: %s", self.health.reason)
         except SpecChatError as error:
@@ -108,10 +113,17 @@ class EngineClient:
         speculative: SpeculativeConfig,
         owner: str = "",
         answer_id: str = "",
+        target: str = "",
+        render: Render | None = None,
+        written: str = "",
+        written_ids: Sequence[int] = (),
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer; owners take turns.
 
-        Closing the generator cancels the answer; `cancel(answer_id)` has it finish as cancelled.
+        `target` is loaded first where another model is; without one, whatever is loaded answers.
+        `render` makes the prompt for a target without a template of its own. An answer that has
+        begun is gone on with after `written_ids`, or after the text `written`. Closing the
+        generator cancels the answer; `cancel(answer_id)` has it finish as cancelled.
         Raises `RequestError`, `ModelError` or `EngineError`.
         """
         check_conversation(messages, max_chars=self._settings.max_prompt_chars)
@@ -119,8 +131,9 @@ class EngineClient:
             async for position in asked.turn.positions():
                 yield Queued(position)
             if not asked.is_cancelled:
-                await self._make_ready()
+                await self._make_ready(target)
                 draft = await self._choose_draft(speculative)
+                rendered = await self._rendered(render, messages)
             if asked.is_cancelled:
                 yield Finished("cancelled", PerformanceMonitor().result())
                 return
@@ -130,6 +143,9 @@ class EngineClient:
                 sampling=sampling,
                 speculative=speculative,
                 draft=draft,
+                rendered=rendered,
+                written=written,
+                written_ids=tuple(written_ids),
             )
             with self._supervisor.answer(request, asked.turn.leave) as answer:
                 while not isinstance(event := await answer.get(), Finished):
@@ -168,17 +184,27 @@ class EngineClient:
         """End the worker within 5 seconds; what runs or waits fails with `EngineError`."""
         await self._supervisor.close()
 
-    async def _make_ready(self) -> None:
-        """Wait for the worker, and load the target of the settings if there is none."""
+    async def _make_ready(self, target: str) -> None:
+        """Wait for the worker, and load the target, or that of the settings if there is none."""
         await self._supervisor.available()
-        if self._supervisor.health.model is None:
-            await self._load(self._settings.target_model)
+        model = self._supervisor.health.model
+        if model is None or (target and target not in (self._loaded_as, model.name)):
+            await self._load(target or self._loaded_as or self._settings.target_model)
 
     async def _load(self, target: str) -> Loaded:
-        path = await asyncio.to_thread(self._admission.find_target, target)
-        return await self._supervisor.load(
-            Load(id=_new_id(), path=str(path), options=self._settings.model_options)
+        file = await asyncio.to_thread(self._admission.find_target, target)
+        loaded = await self._supervisor.load(
+            Load(id=_new_id(), path=str(file.path), name=file.name, options=file.options)
         )
+        self._loaded, self._loaded_as = loaded, target
+        return loaded
+
+    async def _rendered(
+        self, render: Render | None, messages: Sequence[ChatMessage]
+    ) -> RenderedPrompt | None:
+        if render is None or self._loaded is None or self._loaded.has_template:
+            return None
+        return await render(messages, self._loaded.control_texts)
 
     async def _choose_draft(self, speculative: SpeculativeConfig) -> DraftChoice:
         if not speculative.enabled:

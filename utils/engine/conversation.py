@@ -15,10 +15,10 @@ def check_conversation(messages: Sequence[ChatMessage], *, max_chars: int | None
     if not messages[-1].content.strip():
         raise RequestError("the last message is empty: there is nothing to answer")
     try:
-        "".join(message.content for message in messages).encode()
+        "".join(message.written for message in messages).encode()
     except UnicodeEncodeError as error:
         raise RequestError(f"the conversation is no Unicode text: {error.reason}") from error
-    chars = sum(len(message.content) for message in messages)
+    chars = sum(len(message.written) for message in messages)
     if max_chars is not None and chars > max_chars:
         raise RequestError(
             f"the conversation has {chars} characters, more than {max_chars}: shorten it, "

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -19,9 +19,16 @@ from utils.engine.draft_shelf import DraftShelf
 from utils.engine.history import TokenHistory
 from utils.engine.memory import fits, give_back_freed, require_memory, resident_bytes
 from utils.engine.protocol import ChatMessage, Generate, Load, Loaded, Ready, Stats
-from utils.errors import DraftError, ModelError
-from utils.events import Event, Tokens
-from utils.llama.chat_prompt import ChatTemplate, encode_chat, template_for
+from utils.errors import DraftError, ModelError, RequestError
+from utils.events import Event, Started, Tokens
+from utils.llama.chat_prompt import (
+    ChatTemplate,
+    encode_chat,
+    encode_continued,
+    encode_rendered,
+    opened_thought,
+    template_for,
+)
 from utils.llama.gguf_header import read_header
 from utils.llama.library import has_gpu, library_version, system_info
 from utils.llama.model import LlamaModel
@@ -43,6 +50,24 @@ class _Target:
 
     def encode(self, messages: tuple[ChatMessage, ...]) -> list[int]:
         return encode_chat(self.model.vocabulary, self.template, messages)
+
+    def prompt(self, request: Generate) -> list[int]:
+        """Return the prompt of an answer, and what is written of it already."""
+        vocabulary = self.model.vocabulary
+        if request.rendered is None:
+            token_ids = self.encode(request.messages)
+        else:
+            token_ids = encode_rendered(
+                vocabulary, request.rendered.text, marker=request.rendered.marker
+            )
+        if any(token_id >= vocabulary.size for token_id in request.written_ids):
+            raise RequestError("the answer cannot be gone on with: another model began it")
+        begun = list(request.written_ids)
+        if not begun and request.written:
+            # Whoever began may have written the mark that this prompt ends with.
+            opened = opened_thought(vocabulary, token_ids)
+            begun = encode_continued(vocabulary, request.written.removeprefix(opened))
+        return self.history.splice(token_ids) + begun
 
     def clear_caches(self) -> None:
         self.model.session.clear()
@@ -108,7 +133,15 @@ class Engine:
         self.close()
         self._target = target
         load_s = perf_counter() - begin
-        return Loaded(id=request.id, model=model.info, baseline=clock.baseline, load_s=load_s)
+        info = replace(model.info, name=request.name or model.info.name)
+        return Loaded(
+            id=request.id,
+            model=info,
+            baseline=clock.baseline,
+            load_s=load_s,
+            has_template=bool(model.chat_template),
+            control_texts=model.vocabulary.control_texts,
+        )
 
     async def generate(
         self, request: Generate, should_stop: Callable[[], bool]
@@ -120,7 +153,8 @@ class Engine:
             raise ModelError("no target is loaded: load one first")
         target.model.session.should_stop = should_stop
         drafter, reason = _choose_drafter(target, request, should_stop)
-        token_ids = target.history.splice(target.encode(request.messages))
+        token_ids = target.prompt(request)
+        opened = opened_thought(target.model.vocabulary, token_ids)
         events = target.decoder.generate(
             tuple(token_ids),
             sampling=request.sampling,
@@ -132,7 +166,9 @@ class Engine:
         try:
             async with aclosing(events):
                 async for event in events:
-                    if isinstance(event, Tokens):
+                    if isinstance(event, Started):
+                        event = replace(event, opened=opened)
+                    elif isinstance(event, Tokens):
                         token_ids += [token.token_id for token in event.tokens]
                     yield event
         except ModelError:

@@ -29,6 +29,7 @@ TERMINATE_S = 1.0
 STDERR_LINES = 20
 STDERR_LINE_CHARS = 300
 ERROR_LINE = re.compile(r"error|assert|abort|exception|failed|fatal", re.IGNORECASE)
+SOURCE_FOLDER = re.compile(r"(?:[A-Za-z]:)?[/\\](?:[^\s:]*[/\\])")
 
 
 class WorkerProcess:
@@ -120,6 +121,8 @@ class WorkerProcess:
         else:
             how = f"ended with exit code {code}"
         word = next((line for line in reversed(self._stderr) if ERROR_LINE.search(line)), "")
+        # A native assertion names its source by the folder that it was compiled in.
+        word = SOURCE_FOLDER.sub("", word)
         return f"the engine {how}" + (f": {word}" if word else "")
 
     async def _drain_stderr(self) -> None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticSerializationError
 
 from config import ModelOptions, SamplingParams, SpeculativeConfig
@@ -17,6 +24,7 @@ from utils.errors import ProtocolError
 from utils.events import Event
 from utils.model_session import ModelInfo
 from utils.performance_monitor import Baseline
+from utils.reasoning import THOUGHT_BEGIN, THOUGHT_END
 
 MAX_LINE_BYTES = 16 * 2**20
 T = TypeVar("T")
@@ -29,10 +37,21 @@ class Message(BaseModel):
 
 
 class ChatMessage(Message):
-    """One turn of a conversation."""
+    """One turn of a conversation; `thinking` is what an assistant thought before its `content`.
+
+    `thinking_marks` stood around the thought.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
+    thinking: str = ""
+    thinking_marks: tuple[str, str] = (THOUGHT_BEGIN, THOUGHT_END)
+
+    @property
+    def written(self) -> str:
+        """Thought and content as one text, as a model writes them."""
+        opening, closing = self.thinking_marks
+        return f"{opening}{self.thinking}{closing}{self.content}" if self.thinking else self.content
 
 
 class DraftChoice(Message):
@@ -47,17 +66,36 @@ class DraftChoice(Message):
     problem: str = ""
 
 
+class RenderedPrompt(Message):
+    """A conversation as a prompt, made by somebody who knows the template of the model.
+
+    `marker` is a character that stands inside every control text that a user wrote, and nowhere
+    else: there the text is cut, so that no control token comes of it.
+    """
+
+    text: str
+    marker: str = Field(min_length=1, max_length=1)
+
+
 class Load(Message):
-    """Open a target, in place of the one before, and measure its plain speed."""
+    """Open a target, in place of the one before, and measure its plain speed.
+
+    `name` is what users call it; without one it is called as its file says.
+    """
 
     type: Literal["load"] = "load"
     id: str
     path: str
+    name: str = ""
     options: ModelOptions
 
 
 class Generate(Message):
-    """Answer a conversation with the loaded target."""
+    """Answer a conversation with the loaded target.
+
+    `rendered` takes the place of the target's own template. An answer that has begun is gone on
+    with after `written_ids`, or where they are not known after the text `written`.
+    """
 
     type: Literal["generate"] = "generate"
     id: str
@@ -65,6 +103,9 @@ class Generate(Message):
     sampling: SamplingParams
     speculative: SpeculativeConfig
     draft: DraftChoice
+    rendered: RenderedPrompt | None = None
+    written: str = ""
+    written_ids: tuple[NonNegativeInt, ...] = ()
 
 
 class Cancel(Message):
@@ -107,13 +148,15 @@ class Progress(Message):
 
 
 class Loaded(Message):
-    """The target is open and measured."""
+    """The target is open and measured; `control_texts` stand for tokens no user may write."""
 
     type: Literal["loaded"] = "loaded"
     id: str
     model: ModelInfo
     baseline: Baseline
     load_s: float
+    has_template: bool = True
+    control_texts: tuple[str, ...] = ()
 
 
 class Happened(Message):

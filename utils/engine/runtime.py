@@ -10,10 +10,12 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from config import Settings, get_settings
-from utils.backends.chain import answer_chain
-from utils.backends.fallback import FallbackBackend
 from utils.backends.ollama import OllamaClient
+from utils.backends.router import AnswerRouter
 from utils.engine.client import EngineClient
+from utils.model_catalogue import ModelCatalogue
+from utils.pulls import PullBoard
+from utils.startup import Startup
 
 T = TypeVar("T")
 CLOSE_TIMEOUT_S = 8.0
@@ -43,26 +45,41 @@ class LoopThread:
 
 
 class EngineRuntime:
-    """The engine of this process: a client, the loop it lives on, and who answers in its place.
+    """What this process answers with, and the loop that all of it belongs to.
 
     `answers` writes with the engine, and goes on without drafting or with Ollama where it fails.
     """
 
+    client: EngineClient
+    ollama: OllamaClient
+    answers: AnswerRouter
+    catalogue: ModelCatalogue
+    pulls: PullBoard
+    startup: Startup
+
     def __init__(self, settings: Settings) -> None:
         self.thread = LoopThread()
-        self.client, self.answers = self.thread.call(_create(settings)).result()
+        self.thread.call(self._open(settings)).result()
+
+    async def _open(self, settings: Settings) -> None:
+        self.client, self.ollama = EngineClient(settings), OllamaClient(settings)
+        self.answers = AnswerRouter(settings, self.client, self.ollama)
+        self.catalogue = ModelCatalogue(settings, self.ollama)
+        self.pulls = PullBoard(self.ollama)
+        self.startup = Startup(settings, self.client, self.ollama, self.pulls)
 
     def close(self) -> None:
-        """End the worker, then the loop."""
+        """End pulls and worker, then the loop."""
         try:
-            self.thread.call(self.client.close()).result(CLOSE_TIMEOUT_S)
+            self.thread.call(self._close()).result(CLOSE_TIMEOUT_S)
         finally:
             self.thread.close()
 
-
-async def _create(settings: Settings) -> tuple[EngineClient, FallbackBackend]:
-    client = EngineClient(settings)
-    return client, answer_chain(settings, client, OllamaClient(settings))
+    async def _close(self) -> None:
+        self.startup.close()
+        await self.pulls.close()
+        await self.client.close()
+        await self.ollama.close()
 
 
 _lock = threading.Lock()

@@ -7,17 +7,27 @@ part holds a whole one that a user wrote. Other texts are tokenized in one piece
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Protocol
 
+from utils import reasoning
 from utils.errors import TemplateError
 from utils.llama.chat_template import CHATML, PLAIN, ChatTemplate, Turn
+from utils.llama.control_texts import break_controls, unused_character
 from utils.llama.vocabulary import LlamaVocabulary
 
-__all__ = ["ChatTemplate", "encode_chat", "template_for"]
+__all__ = [
+    "ChatTemplate",
+    "encode_chat",
+    "encode_continued",
+    "encode_rendered",
+    "opened_thought",
+    "template_for",
+]
 
-_PRIVATE_USE = range(0xE000, 0xF900)
+# More tokens than a mark and the blanks after it can have.
+LAST_TOKENS = 32
 _ANCHOR = "\n"
 
 
@@ -31,7 +41,17 @@ class ChatTurn(Protocol):
 
     @property
     def content(self) -> str:
-        """What is said."""
+        """What is said, without the thought before it."""
+        ...
+
+    @property
+    def thinking(self) -> str:
+        """What was thought before; mostly nothing."""
+        ...
+
+    @property
+    def written(self) -> str:
+        """Thought and content as one text, as the model wrote them."""
         ...
 
 
@@ -53,7 +73,7 @@ def encode_chat(
     try:
         return _encode(vocabulary, template, messages)
     except TemplateError:
-        merged = _merge_system(messages)
+        merged = _merge_system(template, messages)
         if merged is None:
             raise
         return _encode_turns(vocabulary, template, merged)
@@ -62,20 +82,43 @@ def encode_chat(
 def _encode(
     vocabulary: LlamaVocabulary, template: ChatTemplate, messages: Sequence[ChatTurn]
 ) -> list[int]:
-    turns = [{"role": message.role, "content": message.content} for message in messages]
-    return _encode_turns(vocabulary, template, turns)
+    return _encode_turns(vocabulary, template, [_turn(template, message) for message in messages])
 
 
 def _encode_turns(
     vocabulary: LlamaVocabulary, template: ChatTemplate, turns: Sequence[Turn]
 ) -> list[int]:
-    marker = _unused_character(template.source, turns)
-    broken = [_break_controls(vocabulary, turn, marker) for turn in turns]
+    marker = unused_character([template.source, *chain(*(turn.values() for turn in turns))])
+    controls = vocabulary.control_texts
+    broken = [_changed(turn, lambda text: break_controls(text, controls, marker)) for turn in turns]
     token_ids = _tokenize(vocabulary, template, broken, marker)
-    fenced = [{**turn, "content": f"{marker}{turn['content']}{marker}"} for turn in broken]
+    fenced = [_changed(turn, lambda text: f"{marker}{text}{marker}") for turn in broken]
     apart = _tokenize(vocabulary, template, fenced, marker)
     # A control text may begin in the template and end in a content: only then do the two differ.
     return token_ids if _controls(vocabulary, token_ids) == _controls(vocabulary, apart) else apart
+
+
+def _turn(template: ChatTemplate, message: ChatTurn) -> Turn:
+    """Return a message for a template: with the thought apart if it asks for it, else as written.
+
+    A template that wants no thoughts takes them out of what is written by itself.
+    """
+    if message.thinking and (key := template.thought_key):
+        return {"role": message.role, "content": message.content, key: message.thinking}
+    return {"role": message.role, "content": message.written}
+
+
+def _changed(turn: Turn, change: Callable[[str], str]) -> Turn:
+    return {key: text if key == "role" else change(text) for key, text in turn.items()}
+
+
+def opened_thought(vocabulary: LlamaVocabulary, token_ids: Sequence[int]) -> str:
+    """Return the mark at the end of a prompt that begins a thought, with blanks; else nothing."""
+    pieces = [
+        vocabulary.piece(token_id) or vocabulary.text(token_id).encode()
+        for token_id in token_ids[-LAST_TOKENS:]
+    ]
+    return reasoning.opened_thought(b"".join(pieces).decode(errors="replace"))
 
 
 def _tokenize(
@@ -85,58 +128,45 @@ def _tokenize(
         "" if token_id is None else vocabulary.text(token_id)
         for token_id in (vocabulary.bos, vocabulary.eos)
     )
-    first, *rest = template.render(turns, bos, eos).split(marker)
+    return encode_rendered(vocabulary, template.render(turns, bos, eos), marker=marker)
+
+
+def encode_rendered(vocabulary: LlamaVocabulary, text: str, *, marker: str) -> list[int]:
+    """Return the tokens of a prompt that a template has made, cut at each marker."""
+    first, *rest = text.split(marker)
     token_ids = vocabulary.tokenize(first, parse_special=True)
     for part in rest:
-        token_ids += _tokenize_continued(vocabulary, part)
+        token_ids += _tokenize_continued(vocabulary, part, parse_special=True)
     if vocabulary.adds_bos and vocabulary.bos is not None and token_ids[:1] != [vocabulary.bos]:
         token_ids.insert(0, vocabulary.bos)
     return token_ids
 
 
-def _tokenize_continued(vocabulary: LlamaVocabulary, text: str) -> list[int]:
+def encode_continued(vocabulary: LlamaVocabulary, text: str) -> list[int]:
+    """Return the tokens of the beginning of an answer, as they follow on a prompt."""
+    return _tokenize_continued(vocabulary, text, parse_special=False)
+
+
+def _tokenize_continued(
+    vocabulary: LlamaVocabulary, text: str, *, parse_special: bool
+) -> list[int]:
     """Tokenize text in mid-sentence: some vocabularies put a space before what they are given."""
-    anchor = vocabulary.tokenize(_ANCHOR, parse_special=True)
+    anchor = vocabulary.tokenize(_ANCHOR, parse_special=parse_special)
     if vocabulary.detokenize(anchor) == _ANCHOR.encode():
-        return vocabulary.tokenize(text, parse_special=True)
-    anchored = vocabulary.tokenize(_ANCHOR + text, parse_special=True)
+        return vocabulary.tokenize(text, parse_special=parse_special)
+    anchored = vocabulary.tokenize(_ANCHOR + text, parse_special=parse_special)
     if anchored[: len(anchor)] == anchor:
         return anchored[len(anchor) :]
-    return vocabulary.tokenize(text, parse_special=True)
-
-
-def _break_controls(vocabulary: LlamaVocabulary, turn: Turn, marker: str) -> Turn:
-    content = turn["content"]
-    for text in vocabulary.control_texts:
-        if len(text) == 1:
-            content = content.replace(text, "")
-    starts = {
-        match.start()
-        for text in vocabulary.control_texts
-        if len(text) > 1 and text in content
-        for match in re.finditer(f"(?={re.escape(text)})", content)
-    }
-    for start in sorted(starts, reverse=True):
-        content = content[: start + 1] + marker + content[start + 1 :]
-    return {**turn, "content": content}
+    return vocabulary.tokenize(text, parse_special=parse_special)
 
 
 def _controls(vocabulary: LlamaVocabulary, token_ids: list[int]) -> list[int]:
     return [token_id for token_id in token_ids if token_id in vocabulary.control_ids]
 
 
-def _unused_character(source: str, turns: Sequence[Turn]) -> str:
-    used = set(source).union(*(turn["content"] for turn in turns))
-    free = (chr(code) for code in _PRIVATE_USE if chr(code) not in used)
-    character = next(free, None)
-    if character is None:
-        raise TemplateError("conversation uses every private character: remove some of them")
-    return character
-
-
-def _merge_system(messages: Sequence[ChatTurn]) -> list[Turn] | None:
+def _merge_system(template: ChatTemplate, messages: Sequence[ChatTurn]) -> list[Turn] | None:
     if len(messages) < 2 or messages[0].role != "system" or messages[1].role != "user":
         return None
     content = f"{messages[0].content}\n\n{messages[1].content}"
-    rest = [{"role": message.role, "content": message.content} for message in messages[2:]]
+    rest = [_turn(template, message) for message in messages[2:]]
     return [{"role": "user", "content": content}, *rest]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 
 from utils.errors import TemplateError
 from utils.llama.chat_sandbox import ChatEnvironment
@@ -22,7 +24,10 @@ PLAIN = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
+# Names under which templates look for the thought of an assistant's turn.
+THOUGHT_KEYS = ("reasoning_content", "thinking", "reasoning")
 Turn = Mapping[str, str]
+_THOUGHT = "a thought of its own"
 
 
 class ChatTemplate:
@@ -44,10 +49,24 @@ class ChatTemplate:
         except Exception as error:  # a foreign program may fail in any way
             raise _failed("cannot be compiled", error) from error
 
+    @cached_property
+    def thought_key(self) -> str:
+        """The name under which this template takes a thought, empty where it takes none.
+
+        Templates that drop old thoughts show that of a turn at the end, so one is shown to them.
+        """
+        question = {"role": "user", "content": "question"}
+        for key in THOUGHT_KEYS:
+            answer = {"role": "assistant", "content": "answer", key: _THOUGHT}
+            with suppress(TemplateError):
+                if _THOUGHT in self.render([question, answer], "", "", add_generation_prompt=False):
+                    return key
+        return ""
+
     def render(
         self, turns: Sequence[Turn], bos: str, eos: str, *, add_generation_prompt: bool = True
     ) -> str:
-        """Return the text of a conversation; a turn has `role` and `content`."""
+        """Return the text of a conversation; a turn has `role`, `content`, maybe a thought."""
         messages = [dict(turn) for turn in turns]
         characters = sum(len(value) for message in messages for value in message.values())
         limit = 4 * characters + SPARE_CHARS

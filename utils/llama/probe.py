@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -20,13 +21,15 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from config import ROOT, ModelOptions
+from config import ROOT, ModelOptions, Settings
 from utils.errors import ModelFileError, SpecChatError
 from utils.llama.gguf_header import estimate_memory_bytes, read_header
 
 PROBE_CONTEXT = 64
 _SPARE_ADDRESS_BYTES = 8 * 2**30
 _LIMIT_OPTION = "--address-space-bytes="
+# A blob that is named by its own digest is the same wherever it lies, and whenever it came.
+_BLOB = re.compile(r"sha256-[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,7 @@ def probe_model(
     Verdicts are kept in `cache_folder`, and hold while the file and llama.cpp stay the same.
     Running out of time is not kept. Raises nothing for a bad file.
     """
-    entry = None if cache_folder is None else cache_folder / f"{_key(path)}.json"
-    if entry is not None and (known := _recall(entry)) is not None:
+    if cache_folder is not None and (known := kept_verdict(path, cache_folder)) is not None:
         return known
     try:
         header = read_header(path)
@@ -67,9 +69,22 @@ def probe_model(
         reason = f"model did not load and answer within {timeout_s:g} s: {path.name!r}"
         return ProbeVerdict(usable=False, reason=reason)
     verdict = _judge(path, child)
-    if entry is not None:
-        _remember(entry, verdict)
+    if cache_folder is not None:
+        _remember(_entry(path, cache_folder), verdict)
     return verdict
+
+
+def probe_folder(settings: Settings) -> Path:
+    """Return where the app keeps its verdicts."""
+    return settings.cache_folder / "probes"
+
+
+def kept_verdict(path: Path, cache_folder: Path) -> ProbeVerdict | None:
+    """Return what came of the last trial of the file, or None where it has not been tried."""
+    with suppress(OSError, ValueError, TypeError):
+        text = _entry(path, cache_folder).read_text(encoding="utf-8")
+        return ProbeVerdict(**json.loads(text))
+    return None
 
 
 def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdict:
@@ -84,21 +99,18 @@ def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdic
     return ProbeVerdict(usable=False, reason=reason)
 
 
-def _key(path: Path) -> str:
+def _entry(path: Path, cache_folder: Path) -> Path:
     resolved = path.resolve()
-    try:
+    facts: tuple[Any, ...] = ()
+    with suppress(OSError):
         status = resolved.stat()
-        facts: tuple[Any, ...] = (status.st_size, status.st_mtime_ns)
-    except OSError:
-        facts = ()
-    text = json.dumps([str(resolved), *facts, version("llama-cpp-python")])
-    return sha256(text.encode()).hexdigest()
-
-
-def _recall(entry: Path) -> ProbeVerdict | None:
-    with suppress(OSError, ValueError, TypeError):
-        return ProbeVerdict(**json.loads(entry.read_text(encoding="utf-8")))
-    return None
+        facts = (status.st_size, status.st_mtime_ns)
+    if _BLOB.fullmatch(resolved.name):
+        known = [resolved.name, *facts[:1]]
+    else:
+        known = [str(resolved), *facts]
+    text = json.dumps([*known, version("llama-cpp-python")])
+    return cache_folder / f"{sha256(text.encode()).hexdigest()}.json"
 
 
 def _remember(entry: Path, verdict: ProbeVerdict) -> None:

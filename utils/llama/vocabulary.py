@@ -7,6 +7,7 @@ from functools import cached_property
 
 from utils.errors import ModelError
 from utils.llama.library import native
+from utils.reasoning import ALL_MARKS
 
 _CONTROL = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -35,13 +36,18 @@ class LlamaVocabulary:
         self._handle = None
 
     def piece(self, token_id: int) -> bytes:
-        """Return the bytes that the token adds to a text; empty for control tokens."""
+        """Return the bytes that the token adds to a text; empty for control tokens.
+
+        Marks of a thought are text in every vocabulary, so that thought and answer can be told.
+        """
         if not 0 <= token_id < self.size:
             raise ModelError(f"token id is out of range: {token_id} of {self.size}")
         piece = self._pieces[token_id]
         if piece is None:
             ends = token_id in self._ends
             piece = self._pieces[token_id] = b"" if ends else self._read_piece(token_id)
+            if token_id in self.control_ids and (text := self.text(token_id)) in ALL_MARKS:
+                piece = self._pieces[token_id] = text.encode()
         return piece
 
     def is_end(self, token_id: int) -> bool:

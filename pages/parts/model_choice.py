@@ -1,0 +1,169 @@
+"""The choice of a target: which model answers, who runs it, and having it loaded at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import TimeoutError as StillRunning
+from contextlib import suppress
+from typing import cast
+
+import streamlit as st
+
+from config import get_settings
+from utils.backends.protocol import BackendName
+from utils.chat import model_wording
+from utils.chat.markdown import literal
+from utils.chat.targets import Loading, Target, TargetLoader, can_answer, default_name
+from utils.engine import runtime
+from utils.model_catalogue import Catalogue
+
+MODEL, BACKEND = "setting_model", "setting_backend"
+BACKENDS: dict[BackendName, str] = {"auto": "Automatic", "ollama": "Ollama"}
+MAX_AGE_S = 20.0
+FIRST_WAIT_S, DECISION_WAIT_S = 1.5, 1.0
+_IS_CHOSEN = "model_is_chosen"
+_OFFERED = "model_offered"
+_LOADER = "target_loader"
+
+
+def read_catalogue(*, max_age_s: float = MAX_AGE_S, wait_s: float = 0.0) -> Catalogue:
+    """Return the models as last read, and have them read again; waits longest the first time."""
+    engine = runtime.get_engine()
+    reading = engine.thread.call(engine.catalogue.refresh(max_age_s=max_age_s))
+    # The page is drawn with what is known, and again once there is more.
+    with suppress(StillRunning):
+        reading.result(wait_s if engine.catalogue.current.read_at else FIRST_WAIT_S)
+    return engine.catalogue.current
+
+
+def settle_choice() -> None:
+    """Follow the default until the user has chosen; call it before the choice is drawn."""
+    catalogue = read_catalogue()
+    if not st.session_state.get(_IS_CHOSEN):
+        st.session_state[MODEL] = default_name(catalogue, get_settings())
+    st.session_state.setdefault(BACKEND, "auto")
+
+
+def current_target() -> Target:
+    """Return the chosen model, or the default one where the user has chosen none."""
+    catalogue = runtime.get_engine().catalogue.current
+    name = st.session_state.get(MODEL) or default_name(catalogue, get_settings())
+    entry = catalogue.find(name)
+    return Target(
+        name=name,
+        backend=st.session_state.get(BACKEND, "auto"),
+        entry=entry,
+        is_gone=entry is None and catalogue.read_at > 0,
+        ollama_problem=catalogue.ollama_problem,
+        deputy=get_settings().ollama_model,
+        is_default=not st.session_state.get(_IS_CHOSEN),
+    )
+
+
+def choose(name: str) -> None:
+    """Make a model the target of this session, and have it loaded."""
+    st.session_state[MODEL] = name
+    _take_model()
+
+
+def loading() -> Loading:
+    """Return what became of the target that this session had loaded last."""
+    return _loader().state
+
+
+def draw_model_choice() -> None:
+    """Draw the choice, where the model runs and why, and what is to be decided before loading.
+
+    `settle_choice` comes before.
+    """
+    target = current_target()
+    _draw_models(target)
+    if target.is_of_ollama and target.entry and target.entry.fitness != "unusable":
+        st.segmented_control(
+            "Answered by",
+            list(BACKENDS),
+            format_func=BACKENDS.__getitem__,
+            required=True,
+            key=BACKEND,
+            persist_state="session",
+            on_change=_load,
+        )
+    st.caption(literal(model_wording.target_sentences(target, get_settings())))
+    _draw_offer(target)
+
+
+def _draw_models(target: Target) -> None:
+    entries = runtime.get_engine().catalogue.current.entries
+    labels = {
+        entry.name: model_wording.model_label(entry) for entry in entries if can_answer(entry)
+    }
+    # A choice stays what it is, even while nobody tells of it.
+    labels.setdefault(target.name, target.name)
+    st.selectbox(
+        "Model",
+        list(labels),
+        format_func=lambda name: labels.get(name, name),
+        key=MODEL,
+        persist_state="session",
+        on_change=_take_model,
+    )
+
+
+def _draw_offer(target: Target) -> None:
+    """Offer to make room first, where Ollama holds in memory what the engine is to load."""
+    health = runtime.get_engine().client.health
+    entry = target.entry
+    if st.session_state.get(_OFFERED) != target.name or target.answers_in_ollama:
+        return
+    if entry is None or entry.running is None or target.is_loaded(health):
+        return
+    with st.container(key="memory_offer", border=True, gap="small"):
+        st.caption(literal(model_wording.offer_sentence(entry.running)))
+        st.button(
+            "Unload it there",
+            on_click=_decide,
+            args=(target.name, entry.running.name),
+            width="stretch",
+            key="unload_and_load",
+        )
+        st.button(
+            "Load anyway",
+            on_click=_decide,
+            args=(target.name, ""),
+            width="stretch",
+            key="load_anyway",
+        )
+
+
+def _take_model() -> None:
+    st.session_state[_IS_CHOSEN] = True
+    st.session_state[BACKEND] = "auto"
+    _load()
+
+
+def _load() -> None:
+    """Have the chosen model loaded, or offer to make room for it before."""
+    st.session_state.pop(_OFFERED, None)
+    # What is in Ollama's memory changes by itself.
+    read_catalogue(max_age_s=0, wait_s=DECISION_WAIT_S)
+    target = current_target()
+    engine = runtime.get_engine()
+    if target.entry is None or target.answers_in_ollama or target.entry.fitness == "unusable":
+        return
+    if target.is_loaded(engine.client.health):
+        return
+    if target.entry.running is not None:
+        st.session_state[_OFFERED] = target.name
+    else:
+        _loader().load(target.name)
+
+
+def _decide(name: str, unload: str) -> None:
+    st.session_state.pop(_OFFERED, None)
+    _loader().load(name, unload=unload)
+
+
+def _loader() -> TargetLoader:
+    held = cast("TargetLoader | None", st.session_state.get(_LOADER))
+    if held is None:
+        held = st.session_state[_LOADER] = TargetLoader(runtime.get_engine())
+    return held
