@@ -26,6 +26,7 @@ ENV_FILE = ".env"
 
 VerifierName = Literal["coupled", "rejection", "block"]
 MAX_PULLED_MODELS = 32
+DraftLengthName = Literal["adaptive", "fixed"]
 FlashAttention = Literal["auto", "on", "off"]
 CacheType = Literal["f16", "q8_0", "q4_0"]
 
@@ -90,9 +91,18 @@ class SpeculativeConfig(BaseModel):
         max_length=512,
         description="`embedded`, `lookup` (no model), or the name of a GGUF in a model folder.",
     )
-    max_draft_tokens: int = Field(5, ge=1, le=16, description="Most tokens drafted in a round.")
+    draft_length: DraftLengthName = Field(
+        "adaptive",
+        description="`adaptive` drafts what is measured to pay; `fixed` always `max_draft_tokens`.",
+    )
+    max_draft_tokens: int = Field(
+        5, ge=1, le=16, description="Tokens drafted in a round, where that is fixed."
+    )
     acceptance_threshold: float = Field(
-        0.7, ge=0, le=1, description="Under this rate, over a window, drafting pauses; 0: never."
+        0.7,
+        ge=0,
+        le=1,
+        description="Under this rate, over a window, drafting of a fixed length pauses; 0: never.",
     )
     acceptance_window: int = Field(
         64, ge=8, le=1024, description="Drafted tokens over which the acceptance rate is judged."
@@ -103,6 +113,14 @@ class SpeculativeConfig(BaseModel):
     performance_monitoring: bool = Field(True, description="Measure rounds and show live charts.")
     verifier: VerifierName = Field(
         "coupled", description="Rule that accepts drafted tokens; every one is lossless."
+    )
+    lookup_earlier: bool = Field(
+        True, description="Look up in earlier conversations of the same user, not only in this one."
+    )
+    deterministic: bool = Field(
+        False,
+        description="Make every pass equally wide, so that rounding is the same with any draft: "
+        "slower, and the text equal to the last bit.",
     )
 
 

@@ -28,7 +28,7 @@ class FakeSession:
         self.decodes = 0
         self._rows = np.empty((0, self.n_vocab), np.float32)
 
-    def decode(self, token_ids: Sequence[int], *, rows: int) -> FloatArray:
+    def decode(self, token_ids: Sequence[int], *, rows: int, width: int = 0) -> FloatArray:
         self.decodes += 1
         if self.fail_at_decode is not None and self.decodes >= self.fail_at_decode:
             raise ModelError("decode failed on purpose")

@@ -13,7 +13,8 @@ from config import ROOT
 LAYERS = (
     "config utils.errors utils.model_names utils.server_address utils.settings_reference",
     "utils.events utils.model_session utils.performance_monitor utils.sampling"
-    " utils.token_validator utils.draft_length utils.text_stream utils.reasoning",
+    " utils.token_validator utils.draft_length utils.text_stream utils.reasoning"
+    " utils.acceptance utils.cost_table",
     "utils.drafters utils.llama",
     "utils.speculative_decoding utils.draft_models utils.engine utils.backends utils.model_store"
     " utils.model_catalogue utils.pulls utils.startup",

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from config import ModelOptions, SamplingParams, SpeculativeConfig
+from config import FlashAttention, ModelOptions, SamplingParams, SpeculativeConfig
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_pair
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.model_drafter import ModelDrafter
@@ -153,3 +153,31 @@ async def test_the_answer_is_the_same_with_the_draft_swapped_between_turns(pair:
         for drafter in (None, *pair.drafters.values(), None)
     ]
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("quantization", ["Q4_0", "Q8_0", "F16"])
+@pytest.mark.parametrize("flash_attention", ["on", "off"])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+async def test_deterministic_text_is_the_same_to_the_end_of_a_long_context(
+    tmp_path: Path, quantization: str, flash_attention: FlashAttention, temperature: float
+) -> None:
+    target, draft = write_tiny_pair(tmp_path, quantization, context=2048)
+    options = OPTIONS.model_copy(update={"context_tokens": 700, "flash_attention": flash_attention})
+    with LlamaModel.open(target, options) as big, LlamaModel.open(draft, options) as small:
+        drafter = ModelDrafter("draft", small.session, vocabulary_size=big.vocabulary.size)
+        sampling = SamplingParams(temperature=temperature, seed=5, max_tokens=2000)
+        texts = []
+        for chosen in (None, drafter, LookupDrafter()):
+            speculative = SpeculativeConfig(
+                max_draft_tokens=7, acceptance_threshold=0, deterministic=True
+            )
+            tokens: list[int] = []
+            async for event in SpeculativeDecoder(big.session, big.vocabulary).generate(
+                [1, 2, 3, 4], sampling=sampling, speculative=speculative, drafter=chosen
+            ):
+                if isinstance(event, Tokens):
+                    tokens += [token.token_id for token in event.tokens]
+            texts.append(tokens)
+        assert len(texts[0]) == 700 - 8 - 4
+        assert texts[1] == texts[0]
+        assert texts[2] == texts[0]

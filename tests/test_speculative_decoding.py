@@ -329,7 +329,7 @@ async def test_stopping_releases_text_held_back_for_a_stop_text() -> None:
 
 async def test_an_aborted_prefill_ends_as_cancelled() -> None:
     class Aborting(FakeSession):
-        def decode(self, token_ids: Sequence[int], *, rows: int) -> np.ndarray:
+        def decode(self, token_ids: Sequence[int], *, rows: int, width: int = 0) -> np.ndarray:
             if len(self.cached) >= 4:
                 raise DecodeAborted
             return super().decode(token_ids, rows=rows)

@@ -90,6 +90,9 @@ class ScriptedNoise:
         self._picked.setdefault(position, (distribution, token_id))
         return token_id
 
+    def pick_clearly(self, distribution: Distribution, position: int) -> tuple[int, float]:
+        return self.pick(distribution, position), 0.0
+
 
 def race(first: Distribution, i: int, second: Distribution, j: int) -> float:
     """P(i wins the race with rates `first` and j the one with `second`, same waiting times).
@@ -154,7 +157,7 @@ def emitted_distribution(
             if certain:
                 drafted += (int(offer(drafted).token_ids[offer(drafted).probabilities.argmax()]),)
             else:
-                drafted += (verifier.propose(offer(drafted), position),)
+                drafted += (verifier.propose(offer(drafted), position)[0],)
         offered = tuple(offer(drafted[:i]) for i in range(length))
         draft = Draft(drafted, None if certain else offered)
         result = verifier.verify(draft, lambda i: target(drafted[:i]), 0)
@@ -263,8 +266,8 @@ class FirstFailureBlock(BlockVerifier):
 class RatioTestOnGreedyDrafts(RejectionVerifier):
     """Drafts the likeliest token, but judges it as if it had been drawn."""
 
-    def propose(self, distribution: Distribution, position: int) -> int:
-        return int(distribution.token_ids[distribution.probabilities.argmax()])
+    def propose(self, distribution: Distribution, position: int) -> tuple[int, float]:
+        return int(distribution.token_ids[distribution.probabilities.argmax()]), 0.0
 
 
 WRONG_RULES: list[type[RejectionVerifier] | type[BlockVerifier]] = [
@@ -302,7 +305,7 @@ def mean_accepted(rule: Rule, target: Table, offer: Table, length: int) -> float
         verifier = rule(oracle)
         drafted: tuple[int, ...] = ()
         for position in range(length):
-            drafted += (verifier.propose(offer(drafted), position),)
+            drafted += (verifier.propose(offer(drafted), position)[0],)
         draft = Draft(drafted, tuple(offer(drafted[:i]) for i in range(length)))
         return (verifier.verify(draft, lambda i: target(drafted[:i]), 0).accepted,)
 

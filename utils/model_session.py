@@ -56,8 +56,10 @@ class ModelSession(Protocol):
         """The tokens in the KV cache, in order; not to be changed by the caller."""
         ...
 
-    def decode(self, token_ids: Sequence[int], *, rows: int) -> FloatArray:
+    def decode(self, token_ids: Sequence[int], *, rows: int, width: int = 0) -> FloatArray:
         """Append tokens to the cache and return the logits after the last `rows` of them.
+
+        The pass may be padded to `width` tokens.
 
         The array, of shape (rows, n_vocab), is a view that the next `decode` overwrites. With
         `rows` 0 no logits are computed. Raises `ModelError` on failure and `DecodeAborted` when

@@ -184,6 +184,16 @@ class SharedNoise:
             return int(distribution.token_ids[0])
         return int(distribution.token_ids[self.waiting_times(distribution, position).argmin()])
 
+    def pick_clearly(self, distribution: Distribution, position: int) -> tuple[int, float]:
+        """Draw the token at `position`, and say by what logarithm the runner-up was behind."""
+        if len(distribution.token_ids) == 1:
+            return int(distribution.token_ids[0]), math.inf
+        times = self.waiting_times(distribution, position)
+        best = int(times.argmin())
+        first = float(times[best])
+        times[best] = math.inf
+        return int(distribution.token_ids[best]), math.log(float(times.min()) / first)
+
     def waiting_times(self, distribution: Distribution, position: int) -> NDArray[np.float64]:
         """Return the time at which each token would win, in the order of its ids."""
         key = np.uint64((self._seed + position * 0xD1B54A32D192ED03) & MASK)
@@ -198,6 +208,15 @@ def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
+
+
+def lead(logits: FloatArray, token_id: int) -> float:
+    """Return how far a logit is above the largest other one; `logits` is left as it was."""
+    value = logits[token_id]
+    logits[token_id] = -np.inf
+    second = logits.max()
+    logits[token_id] = value
+    return float(value - second)
 
 
 class Chance:

@@ -18,6 +18,7 @@ from time import perf_counter
 from config import SamplingParams, SpeculativeConfig
 from utils.draft_length import FixedDraftLength
 from utils.drafters.guarded import GuardedDrafter
+from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter
 from utils.errors import ContextFullError, ModelError, RequestError, TargetError
 from utils.events import Event, Finished, Prefilled, Started, Tokens, TokenSource
@@ -30,11 +31,13 @@ from utils.model_session import (
     prefill,
 )
 from utils.performance_monitor import FinishReason, PerformanceMonitor, PlainClock, RoundStats
-from utils.sampling import Distribution, Sampler
+from utils.sampling import Distribution, Sampler, lead
 from utils.text_stream import TextStream
 from utils.token_validator import Draft, Verifier, make_verifier
 
 YIELD_EVERY_S = 0.005
+# Wide enough for drafts that pay, not so wide that plain steps crawl.
+EQUAL_WIDTH = 8
 
 Emitted = list[tuple[int, TokenSource]]
 
@@ -57,16 +60,19 @@ class SpeculativeDecoder:
         sampling: SamplingParams,
         speculative: SpeculativeConfig,
         drafter: Drafter | None = None,
+        portfolio: Portfolio | None = None,
         reason: str = "",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer; `reason` says why there is no drafter, if so.
 
+        A `portfolio` decides by itself what to draft; a `drafter` drafts a fixed number of tokens.
+
         Native calls run on the calling thread; control returns to the event loop every few
         milliseconds. Raises `RequestError` for a prompt that cannot be answered, `TargetError`
         when the target fails, and `DraftError` when the drafter does and no fallback is allowed.
         """
-        guarded = GuardedDrafter(
+        drafting: GuardedDrafter | Portfolio = portfolio or GuardedDrafter(
             drafter,
             FixedDraftLength(speculative),
             reason=reason,
@@ -74,7 +80,8 @@ class SpeculativeDecoder:
         )
         seed = secrets.randbelow(2**63) if sampling.seed is None else sampling.seed
         verifier = make_verifier(speculative.verifier, seed)
-        answer = _Answer(self, prompt, sampling, verifier, guarded)
+        width = EQUAL_WIDTH if speculative.deterministic else 0
+        answer = _Answer(self, prompt, sampling, verifier, drafting, equal_width=width)
         yield Started(len(prompt), answer.reused_tokens, seed, self.clock.baseline)
         try:
             async for event in _in_turns(answer.run(), should_stop):
@@ -110,17 +117,24 @@ class _Answer:
         prompt: Sequence[int],
         sampling: SamplingParams,
         verifier: Verifier,
-        drafter: GuardedDrafter,
+        drafter: GuardedDrafter | Portfolio,
+        *,
+        equal_width: int = 0,
     ) -> None:
+        """With an `equal_width` every pass has it, and nothing is reused of passes that had not."""
         self._target = decoder.target
+        self._equal_width = equal_width
         self._vocabulary = decoder.vocabulary
         self._clock = decoder.clock
-        _check_prompt(prompt, self._target)
+        _check_prompt(prompt, self._target, equal_width)
+        if equal_width:
+            self._target.rollback(0)
         self.tokens = list(prompt)
         self.reused_tokens = common_prefix(self._target.cached, prompt[:-1])
         self._prompt_tokens = len(prompt)
-        self._limit = min(self._target.n_ctx, len(prompt) + sampling.max_tokens)
+        self._limit = min(self._target.n_ctx - equal_width, len(prompt) + sampling.max_tokens)
         self._sampler = Sampler(sampling)
+        self._is_greedy = sampling.is_greedy or sampling.top_k == 1
         self._verifier = verifier
         self._drafter = drafter
         self._text = TextStream(sampling.stop)
@@ -128,7 +142,7 @@ class _Answer:
             prompt_tokens=len(prompt), reused_tokens=self.reused_tokens
         )
         self._finish: FinishReason | None = None
-        self._pass_s = 0.0
+        self._pass_s, self._pass_width = 0.0, 1
         self._begin = self._decode_begin = self._end = perf_counter()
 
     def run(self) -> Iterator[Event]:
@@ -158,14 +172,19 @@ class _Answer:
     @property
     def _room(self) -> int:
         """Tokens that may be drafted: one more is emitted, and one is still to be decoded."""
-        return min(self._limit - len(self.tokens), self._target.max_batch) - 1
+        widest = self._equal_width or self._target.max_batch
+        return min(self._limit - len(self.tokens), widest) - 1
 
     def pick(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
-    ) -> tuple[int, Distribution]:
+    ) -> tuple[int, Distribution, float]:
         """Choose a token for the drafter in the way the target will."""
         distribution = self._sampler.distribution(logits, before, drafted)
-        return self._verifier.propose(distribution, len(before) + len(drafted)), distribution
+        position = len(before) + len(drafted)
+        token_id, margin = self._verifier.propose(distribution, position)
+        if self._is_greedy:
+            margin = lead(logits, token_id)
+        return token_id, distribution, margin
 
     def is_end(self, token_id: int) -> bool:
         """Tell whether the token ends the answer."""
@@ -181,9 +200,10 @@ class _Answer:
         stats = RoundStats(
             name, drafted, accepted, len(emitted), draft_s, verify_s, draft_s + verify_s, depth
         )
-        self._drafter.observe(self.tokens, stats)
         self._end = perf_counter()
-        return self._commit(emitted, replace(stats, total_s=draft_s + self._end - begin))
+        stats = replace(stats, total_s=draft_s + self._end - begin)
+        self._drafter.observe(self.tokens, stats, self._pass_s)
+        return self._commit(emitted, stats)
 
     def _verify(self, draft: Draft) -> tuple[int, Emitted]:
         """Return how many drafted tokens are kept, and all tokens of this round."""
@@ -198,7 +218,9 @@ class _Answer:
 
         try:
             begin = perf_counter()
-            rows = self._target.decode(batch, rows=len(batch))
+            width = self._equal_width or self._drafter.width(len(batch), self._target.max_batch)
+            rows = self._target.decode(batch, rows=len(batch), width=width)
+            self._pass_width = width
             self._pass_s = perf_counter() - begin
             result = self._verifier.verify(draft, target_at, len(self.tokens))
         except ModelError as error:
@@ -214,7 +236,7 @@ class _Answer:
     def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
         """Account for a round and release its text."""
         if stats.drafted:
-            self._clock.add_pass(1 + stats.drafted, self._pass_s)
+            self._clock.add_pass(self._pass_width, self._pass_s)
         else:
             self._clock.add(stats.total_s, origin="running")
         self._monitor.add(stats)
@@ -243,10 +265,10 @@ class _Answer:
         yield Finished(self._finish or "cancelled", stats)
 
 
-def _check_prompt(prompt: Sequence[int], target: ModelSession) -> None:
+def _check_prompt(prompt: Sequence[int], target: ModelSession, spare: int) -> None:
     if not prompt:
         raise RequestError("the prompt is empty: there is nothing to answer")
-    if len(prompt) >= target.n_ctx:
+    if len(prompt) >= target.n_ctx - spare:
         raise ContextFullError(
             f"the conversation has {len(prompt)} tokens, the context {target.n_ctx}: "
             "shorten it, start a new chat, or raise SPECCHAT_CONTEXT_TOKENS"

@@ -6,6 +6,7 @@ write them. Three rules, one interface; a draft without probabilities (lookup) c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -45,8 +46,8 @@ class ValidationResult:
 class Verifier(Protocol):
     """A lossless rule; `target(i)` is the target's distribution after i drafted tokens."""
 
-    def propose(self, distribution: Distribution, position: int) -> int:
-        """Draw a token for the draft in the way that this rule needs."""
+    def propose(self, distribution: Distribution, position: int) -> tuple[int, float]:
+        """Draw a token for the draft in the way that this rule needs, and say by what margin."""
         ...
 
     def verify(self, draft: Draft, target: TargetAt, position: int) -> ValidationResult:
@@ -64,9 +65,9 @@ class CoupledVerifier:
     def __init__(self, noise: SharedNoise) -> None:
         self._noise = noise
 
-    def propose(self, distribution: Distribution, position: int) -> int:
+    def propose(self, distribution: Distribution, position: int) -> tuple[int, float]:
         """Pick with the noise that the target will pick with."""
-        return self._noise.pick(distribution, position)
+        return self._noise.pick_clearly(distribution, position)
 
     def verify(self, draft: Draft, target: TargetAt, position: int) -> ValidationResult:
         """Emit the target's picks up to the first that the draft did not foresee."""
@@ -84,9 +85,9 @@ class RejectionVerifier:
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
 
-    def propose(self, distribution: Distribution, position: int) -> int:
+    def propose(self, distribution: Distribution, position: int) -> tuple[int, float]:
         """Draw independently of everything else."""
-        return self._chance.draft(distribution)
+        return _drawn(self._chance, distribution)
 
     def verify(self, draft: Draft, target: TargetAt, position: int) -> ValidationResult:
         """Keep each token with probability target / draft; resample the first rejected one."""
@@ -109,9 +110,9 @@ class BlockVerifier:
     def __init__(self, chance: Chance) -> None:
         self._chance = chance
 
-    def propose(self, distribution: Distribution, position: int) -> int:
+    def propose(self, distribution: Distribution, position: int) -> tuple[int, float]:
         """Draw independently of everything else."""
-        return self._chance.draft(distribution)
+        return _drawn(self._chance, distribution)
 
     def verify(self, draft: Draft, target: TargetAt, position: int) -> ValidationResult:
         """Keep up to the *last* position that passes its test, then draw from what is missing."""
@@ -137,6 +138,12 @@ class BlockVerifier:
         excess = weight * wanted.probabilities - offered.at_ids(wanted.token_ids)
         mass = float(np.maximum(excess, 0).sum())
         return mass / (mass + 1 - weight) if weight < 1 else 1.0
+
+
+def _drawn(chance: Chance, distribution: Distribution) -> tuple[int, float]:
+    token_id = chance.draft(distribution)
+    likely = distribution.at(token_id)
+    return token_id, math.log(likely / (1 - likely)) if likely < 1 else math.inf
 
 
 def residual(wanted: Distribution, offered: Distribution, weight: float = 1.0) -> Distribution:

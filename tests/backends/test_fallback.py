@@ -31,7 +31,7 @@ from utils.errors import (
 from utils.events import Finished, Mode, Prefilled, Queued, Started, Token, Tokens
 from utils.performance_monitor import Baseline, PerformanceMonitor, RoundStats
 
-SPECULATIVE = SpeculativeConfig(draft_model="draft", acceptance_threshold=0)
+SPECULATIVE = SpeculativeConfig(draft_model="draft", draft_length="fixed", acceptance_threshold=0)
 ANSWER = ("It", " was", " a", " dark", " night", ".")
 # Enough for a fast worker to be killed amid them. From some 2400 on, one pass over several tokens
 # and a pass for each of them differ in the last bit now and then, so that texts may part.

@@ -28,7 +28,7 @@ from utils.events import Finished, Mode
 LIMIT_S = 60
 GREEDY = SamplingParams(temperature=0, max_tokens=60)
 RANDOM = SamplingParams(temperature=0.8, max_tokens=60, seed=3)
-SPECULATIVE = SpeculativeConfig(acceptance_threshold=0)
+SPECULATIVE = SpeculativeConfig(draft_length="fixed", acceptance_threshold=0)
 # So many passes go well first, in each worker: enough for some text, too few for all of it.
 PASSES: dict[Stage, int] = {"load": 0, "draft load": 0, "prefill": 0, "draft": 12, "verify": 6}
 STAGES: tuple[Stage, ...] = ("prefill", "draft", "verify")

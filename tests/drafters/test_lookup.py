@@ -86,3 +86,45 @@ def test_states_stay_under_two_per_token(text: str) -> None:
     for i in range(20_000):
         automaton.append({"random": rng.randrange(50), "periodic": i % 7, "constant": 0}[text])
     assert len(automaton._length) <= 2 * 20_000
+
+
+def test_earlier_conversations_are_looked_up_too_up_to_a_limit() -> None:
+    drafter = LookupDrafter(remembered_tokens=12)
+    drafter.begin([1, 2, 3, 4, 5, 6])
+    drafter.begin([7, 8, 2, 3])
+    assert drafter.copy(5, NoEnd()) == [4, 5, 6]
+    drafter.observe([7, 8, 2, 3, 4])
+    assert drafter.copy(2, NoEnd()) == [5, 6]
+    drafter.begin([20, 21, 22, 23, 24, 25, 26])
+    drafter.begin([2, 3])
+    assert drafter.copy(1, NoEnd()) == [4]
+    drafter.forget_earlier()
+    assert drafter.copy(1, NoEnd()) == []
+
+
+def test_without_a_memory_only_this_conversation_is_looked_up() -> None:
+    drafter = LookupDrafter()
+    drafter.begin([1, 2, 3, 4, 5, 6])
+    drafter.begin([7, 8, 2, 3])
+    assert drafter.copy(5, NoEnd()) == []
+
+
+@pytest.mark.parametrize("letters", [2, 3])
+def test_a_draft_is_gone_on_with_as_if_it_were_text(letters: int) -> None:
+    rng = random.Random(letters)
+    for _ in range(100):
+        text = [rng.randrange(letters) for _ in range(30)]
+        more = [rng.randrange(letters) for _ in range(rng.randint(1, 5))]
+        automaton = SuffixAutomaton()
+        for token in text:
+            automaton.append(token)
+        end, length = automaton.match_with(more)
+        whole = text + more
+        stood = [text[:end] for end in range(len(text) + 1)]
+        longest = max(
+            size
+            for size in range(len(whole) + 1)
+            if any(start[len(start) - size :] == whole[len(whole) - size :] for start in stood)
+        )
+        assert length <= longest
+        assert text[end + 1 - length : end + 1] == whole[len(whole) - length :]

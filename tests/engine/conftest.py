@@ -54,7 +54,9 @@ def make_settings(folder: Path, **changes: object) -> Settings:
 
 def drafted(name: str, **changes: object) -> SpeculativeConfig:
     """Draft with the model `name`, whatever the acceptance rate."""
-    return SpeculativeConfig(draft_model=name, acceptance_threshold=0, **changes)
+    return SpeculativeConfig(
+        draft_model=name, draft_length="fixed", acceptance_threshold=0, **changes
+    )
 
 
 def user(text: str) -> list[ChatMessage]:

@@ -85,7 +85,9 @@ class Injection:
         model: LlamaModel = _open(LlamaModel, *args, **options)
         return model
 
-    def decode(self, session: LlamaSession, token_ids: Sequence[int], *, rows: int) -> FloatArray:
+    def decode(
+        self, session: LlamaSession, token_ids: Sequence[int], *, rows: int, width: int = 0
+    ) -> FloatArray:
         stage: Stage = "draft" if self._is_drafting else "verify" if rows else "prefill"
         if self._is_answering and self._is_due(stage):
             if self._fault == "invalid numbers":
@@ -93,7 +95,7 @@ class Injection:
             else:
                 native.llama_decode = self._strike
         try:
-            logits = _decode(session, token_ids, rows=rows)
+            logits = _decode(session, token_ids, rows=rows, width=width)
         finally:
             native.llama_decode = _llama_decode
         return np.full_like(logits, np.nan) if session is self._sick else logits

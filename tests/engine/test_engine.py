@@ -163,11 +163,11 @@ async def test_a_failing_target_fails_the_answer_and_the_next_one_is_right(
     target = loaded._target.model.session
     calls = []
 
-    def fail_once(self, token_ids, *, rows):
+    def fail_once(self, token_ids, *, rows, width=0):
         if self is target and rows and not calls.append(None) and len(calls) == 3:
             self.cut(1)
             raise ModelError("out of order")
-        return decode(self, token_ids, rows=rows)
+        return decode(self, token_ids, rows=rows, width=width)
 
     monkeypatch.setattr(LlamaSession, "decode", fail_once)
     with pytest.raises(TargetError, match="out of order"):

@@ -54,7 +54,11 @@ class GuardedDrafter:
             return Draft()
         return self._guard(lambda drafter: drafter.propose(token_ids, length, picker)) or Draft()
 
-    def observe(self, token_ids: Sequence[int], stats: RoundStats) -> None:
+    def width(self, count: int, limit: int) -> int:
+        """Return how wide a pass over `count` tokens is made: as wide as that."""
+        return count
+
+    def observe(self, token_ids: Sequence[int], stats: RoundStats, pass_s: float) -> None:
         """Learn what was committed, and how the round went."""
         self._draft_length.observe(stats)
         self._guard(lambda drafter: drafter.observe(token_ids))

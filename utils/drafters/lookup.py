@@ -12,6 +12,8 @@ from utils.drafters.protocol import Picker
 from utils.token_validator import Draft
 
 MAX_ANCESTORS = 32
+# Stands between conversations; no token has this id.
+BETWEEN = -1
 
 
 class SuffixAutomaton:
@@ -43,6 +45,17 @@ class SuffixAutomaton:
         self._link[current] = 0 if state == -1 else self._prefix_state(state, token_id)
         self._last = current
         self._note_match(self._link[current], position)
+
+    def match_with(self, more: Sequence[int]) -> tuple[int, int]:
+        """Return where the longest end of the text and `more` ended before, and its length."""
+        state, length = self._link[self._last], self.match_length
+        for token_id in more:
+            while state > 0 and token_id not in self._next[state]:
+                state = self._link[state]
+                length = self._length[state]
+            following = self._next[max(state, 0)].get(token_id)
+            state, length = (0, 0) if following is None else (following, length + 1)
+        return self._end[max(state, 0)], length
 
     def _prefix_state(self, state: int, token_id: int) -> int:
         """Return the state of exactly the longest known text of `state` plus the token."""
@@ -80,39 +93,84 @@ class LookupDrafter:
 
     name = "lookup"
 
-    def __init__(self, min_match: int = 2) -> None:
+    def __init__(self, min_match: int = 2, *, remembered_tokens: int = 0) -> None:
+        """Of conversations before this one, the newest `remembered_tokens` are looked up too."""
         self._min_match = min_match
+        self._remembered_tokens = remembered_tokens
+        self._earlier: list[int] = []
         self._text = SuffixAutomaton()
 
     def begin(self, token_ids: Sequence[int]) -> None:
         """Index the prompt, from where it differs from the text already indexed."""
-        known = self._text.tokens
+        known = self._text.tokens[len(self._earlier) :]
         if known != list(token_ids[: len(known)]):
-            self._text = SuffixAutomaton()
+            self._start_anew(known)
         self.observe(token_ids)
+
+    def forget_earlier(self) -> None:
+        """Look up in this conversation only."""
+        if self._earlier:
+            known = self._text.tokens[len(self._earlier) :]
+            self._earlier, self._text = [], SuffixAutomaton()
+            self.observe(known)
+
+    def _start_anew(self, known: Sequence[int]) -> None:
+        if self._remembered_tokens:
+            self._earlier += [*known, BETWEEN]
+            del self._earlier[: -self._remembered_tokens]
+        self._text = SuffixAutomaton()
+        for token_id in self._earlier:
+            self._text.append(token_id)
 
     def lag(self, token_ids: Sequence[int]) -> int:
         """Return 0: indexing costs about a microsecond per token."""
         return 0
 
+    @property
+    def match_length(self) -> int:
+        """Tokens of the longest end of the text that stood there before."""
+        return self._text.match_length
+
     def propose(self, token_ids: Sequence[int], limit: int, picker: Picker) -> Draft:
+        """Copy up to `limit` tokens."""
+        return Draft(tuple(self.copy(limit, picker)))
+
+    def copy(self, limit: int, picker: Picker) -> list[int]:
         """Copy up to `limit` tokens; a copy that reaches the end of the text goes on in itself."""
         text = self._text
         if text.match_length < self._min_match:
-            return Draft()
+            return []
         drafted: list[int] = []
         period = len(text.tokens) - 1 - text.match_end
         for offset in range(limit):
-            drafted.append(
+            token_id = (
                 text.tokens[text.match_end + 1 + offset]
                 if offset < period
                 else drafted[offset - period]
             )
-            if picker.is_end(drafted[-1]):
+            if token_id == BETWEEN:
                 break
-        return Draft(tuple(drafted))
+            drafted.append(token_id)
+            if picker.is_end(token_id):
+                break
+        return drafted
+
+    def copy_after(
+        self, drafted: Sequence[int], limit: int, picker: Picker
+    ) -> tuple[list[int], int]:
+        """Return up to `limit` tokens that followed on `drafted` before, and how long the match."""
+        end, length = self._text.match_with(drafted)
+        if length < self._min_match:
+            return [], length
+        copied = self._text.tokens[end + 1 : end + 1 + limit]
+        for index, token_id in enumerate(copied):
+            if token_id == BETWEEN:
+                return copied[:index], length
+            if picker.is_end(token_id):
+                return copied[: index + 1], length
+        return copied, length
 
     def observe(self, token_ids: Sequence[int]) -> None:
         """Index the tokens that are new."""
-        for token_id in token_ids[len(self._text.tokens) :]:
+        for token_id in token_ids[len(self._text.tokens) - len(self._earlier) :]:
             self._text.append(token_id)

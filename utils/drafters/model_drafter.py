@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from utils.drafters.protocol import Picker
 from utils.model_session import ModelSession, common_prefix, prefill
 from utils.token_validator import Draft
 
 MAX_DRAFTED = 16
+
+
+def _always(_margin: float) -> bool:
+    return True
 
 
 class ModelDrafter:
@@ -32,8 +36,17 @@ class ModelDrafter:
         """Return how many committed tokens are not in the cache."""
         return len(token_ids) - len(self._session.cached)
 
-    def propose(self, token_ids: Sequence[int], limit: int, picker: Picker) -> Draft:
-        """Draft until `limit`, the end of the answer or that of the draft's own context."""
+    def propose(
+        self,
+        token_ids: Sequence[int],
+        limit: int,
+        picker: Picker,
+        wants_more: Callable[[float], bool] = _always,
+    ) -> Draft:
+        """Draft until `limit`, the end of the answer or that of the draft's own context.
+
+        `wants_more` gets the margin of each token and says whether another one is worth drafting.
+        """
         session = self._session
         limit = min(limit, session.n_ctx - len(token_ids) + 1)
         if limit < 1:
@@ -47,10 +60,13 @@ class ModelDrafter:
         unread = token_ids[pending:]
         while True:
             logits = session.decode(unread, rows=1)[0]
-            token_id, distribution = picker.pick(logits[: self._columns], token_ids, drafted)
+            token_id, distribution, margin = picker.pick(
+                logits[: self._columns], token_ids, drafted
+            )
             drafted.append(token_id)
             distributions.append(distribution)
-            if len(drafted) == limit or picker.is_end(token_id):
+            enough = not wants_more(margin) or len(drafted) == limit
+            if enough or picker.is_end(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
             unread = [token_id]
 

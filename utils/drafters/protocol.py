@@ -15,8 +15,10 @@ class Picker(Protocol):
 
     def pick(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
-    ) -> tuple[int, Distribution]:
-        """Return the next token after `before` and `drafted`, and what it was drawn from."""
+    ) -> tuple[int, Distribution, float]:
+        """Return the next token after `before` and `drafted`, what it was drawn from, and by what
+        margin in logits it was picked before the runner-up.
+        """
         ...
 
     def is_end(self, token_id: int) -> bool:

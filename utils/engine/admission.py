@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +16,21 @@ from utils.draft_models import (
 )
 from utils.engine.protocol import DraftChoice
 from utils.errors import ModelError, ModelLoadError, RequestError
-from utils.llama.probe import probe_folder, probe_model
+from utils.llama.probe import entry_of, probe_folder, probe_model
 
 EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
 
 
 @dataclass(frozen=True, slots=True)
 class TargetFile:
-    """A target that may be loaded: its name, its file, and how it is opened."""
+    """A target that may be loaded: its name, its file, how it is opened, and where its costs are
+    kept.
+    """
 
     name: str
     path: Path
     options: ModelOptions
+    costs: Path
 
 
 class Admission:
@@ -43,7 +47,10 @@ class Admission:
             self._try_out(target.path)
         except ModelLoadError as error:
             raise ModelLoadError(target.called_by_name(str(error))) from error
-        return TargetFile(target.name, target.path, target_options(target, self._settings))
+        options = target_options(target, self._settings)
+        folder = self._settings.cache_folder / "costs"
+        costs = entry_of(target.path, folder, options.model_dump(), os.cpu_count())
+        return TargetFile(target.name, target.path, options, costs)
 
     def find_draft(self, name: str) -> DraftChoice:
         """Return the drafter called `name`, with the reason if its model cannot be used."""

@@ -1,26 +1,36 @@
-"""The plain speed of a target, measured when it is loaded."""
+"""What passes of a target cost, measured when it is loaded, and kept for the next time."""
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 from config import SamplingParams, SpeculativeConfig
+from utils.cost_table import CostTable, PassTimes, is_sound
 from utils.events import Tokens
-from utils.model_session import ModelSession, Vocabulary
+from utils.model_session import ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
 from utils.speculative_decoding import SpeculativeDecoder
 
 QUESTION = "Count from one to forty."
 STEPS = 32
 FEWEST_STEPS = 3
-BUDGET_S = 1.5
+STEPS_BUDGET_S = 1.5
 LOGIT_BIASES = 64
-# The default draft length first: a slow target has no time for all of them.
-WIDTHS = (1, 6, 3, 2, 4, 9, 17)
+# The most telling first: a slow target has no time for all of them.
+WIDTHS = (1, 4, 8, 2, 16, 6, 3, 12, 5, 17, 7, 10, 14, 9, 11, 13, 15, 24, 32, 48, 64)
+DEEP_WIDTHS = (1, 4, 8, 16, 2)
 PASS_RUNS = 3
-PASS_BUDGET_S = 1.0
+PASS_BUDGET_S, DEEP_BUDGET_S = 1.5, 0.7
+DEEP_TOKENS = 1024
+FEWEST_DEEP_TOKENS = 256
+
+ShouldStop = Callable[[], bool]
 
 
 async def calibrate(
@@ -29,20 +39,93 @@ async def calibrate(
     prompt: Sequence[int],
     *,
     clock: PlainClock,
-    should_stop: Callable[[], bool],
-) -> None:
-    """Time plain steps after `prompt` through the real loop, into `clock`; forget the text.
+    max_rows: int,
+    should_stop: ShouldStop,
+    kept: Path | None = None,
+) -> CostTable | None:
+    """Time plain steps after `prompt` through the real loop, into `clock`, then passes by width.
 
-    32 steps, or what fits in 1.5 s, but 3 at least; then passes over several tokens, for 1 s.
-    Raises `TargetError` if the target fails.
+    Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, or else
+    measured, for some two seconds at most, and kept there. Forgets the text. Returns None where
+    it was stopped before there was anything. Raises `TargetError` if the target fails.
     """
-    deadline = perf_counter() + BUDGET_S
+    prompt = prompt[: session.n_ctx // 2]
+    steps = await _time_steps(session, vocabulary, prompt, should_stop)
+    passes = recall(kept) if kept else None
+    is_new = passes is None
+    if passes is None and steps and not should_stop():
+        passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
+    session.rollback(0)
+    costs = None
+    if passes and steps and is_sound(passes):
+        if is_new and kept and not should_stop():
+            keep(kept, passes)
+        costs = CostTable(passes, max_width=max(max(times) for times in passes.values()))
+        shallow = passes[min(passes)]
+        # Kept times are those of another day: only their ratios count.
+        costs.pace = 1.0 if is_new else median(steps) / shallow[1]
+        clock.learn(shallow, median(steps) / costs.pace)
+    for seconds in steps:
+        clock.add(seconds, origin="calibration")
+    return costs
+
+
+def time_passes(
+    session: ModelSession, prompt: Sequence[int], *, max_rows: int, should_stop: ShouldStop
+) -> dict[int, dict[int, float]]:
+    """Return the seconds of passes by width, after `prompt` and, if there is time, deep down."""
+    session.rollback(0)
+    _fill(session, prompt)
+    depth = len(session.cached)
+    passes = {depth: _time_widths(session, WIDTHS, max_rows, PASS_BUDGET_S, should_stop)}
+    shallow = passes[depth]
+    deep = min(DEEP_TOKENS, session.n_ctx // 2)
+    per_token_s = min(seconds / width for width, seconds in shallow.items())
+    if deep < FEWEST_DEEP_TOKENS or per_token_s * deep > DEEP_BUDGET_S:
+        return passes
+    _fill(session, [prompt[index % len(prompt)] for index in range(depth, deep)])
+    if not should_stop():
+        times = _time_widths(session, DEEP_WIDTHS, max_rows, DEEP_BUDGET_S, should_stop)
+        # What is not measured deep down costs more in the same proportion as its neighbours.
+        passes[deep] = {
+            width: times.get(width) or seconds * _growth(width, times, shallow)
+            for width, seconds in shallow.items()
+        }
+    return passes
+
+
+def recall(path: Path) -> PassTimes | None:
+    """Return times that were kept, None where there are none, or none that are sound."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        passes = {
+            int(depth): {int(width): float(seconds) for width, seconds in times.items()}
+            for depth, times in found.items()
+        }
+        return passes if is_sound(passes) else None
+    return None
+
+
+def keep(path: Path, passes: PassTimes) -> None:
+    """Write times to a file; one that cannot be written is measured again next time."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as part:
+            json.dump(passes, part)
+        Path(part.name).replace(path)
+
+
+async def _time_steps(
+    session: ModelSession, vocabulary: Vocabulary, prompt: Sequence[int], should_stop: ShouldStop
+) -> list[float]:
+    deadline = perf_counter() + STEPS_BUDGET_S
     steps: list[float] = []
 
     def is_enough() -> bool:
         return should_stop() or (len(steps) >= FEWEST_STEPS and perf_counter() > deadline)
 
-    prompt = prompt[: session.n_ctx // 2]
     decoder = SpeculativeDecoder(session, vocabulary, clock=PlainClock())
     async for event in decoder.generate(
         prompt,
@@ -54,32 +137,45 @@ async def calibrate(
     ):
         if isinstance(event, Tokens):
             steps += [stats.total_s for stats in event.rounds]
-    if steps and (times := _time_passes(session, should_stop)):
-        clock.learn(times, median(steps))
-    session.rollback(0)
-    for seconds in steps:
-        clock.add(seconds, origin="calibration")
+    return steps
 
 
-def _time_passes(session: ModelSession, should_stop: Callable[[], bool]) -> dict[int, float]:
-    """Return the time of passes over some widths, after the text that is in the cache."""
-    deadline = perf_counter() + PASS_BUDGET_S
+def _time_widths(
+    session: ModelSession,
+    widths: Sequence[int],
+    max_rows: int,
+    budget_s: float,
+    should_stop: ShouldStop,
+) -> dict[int, float]:
+    deadline = perf_counter() + budget_s
     depth, token_id = len(session.cached), session.cached[-1]
     times: dict[int, float] = {}
-    for width in WIDTHS:
-        too_late = len(times) > 1 and perf_counter() > deadline
-        if too_late or should_stop():
+    for width in widths:
+        if should_stop() or (len(times) > 1 and perf_counter() > deadline):
             break
         if width > min(session.max_batch, session.n_ctx - depth):
             continue
         runs = []
         for _ in range(PASS_RUNS):
             begin = perf_counter()
-            session.decode([token_id] * width, rows=width)
+            session.decode([token_id] * width, rows=min(width, max_rows))
             runs.append(perf_counter() - begin)
             session.rollback(depth)
-        times[width] = median(runs)
+        # Whatever else the machine does makes a pass slower, never faster.
+        times[width] = min(runs)
     return times
+
+
+def _growth(width: int, times: dict[int, float], shallow: dict[int, float]) -> float:
+    if not times:
+        return 1.0
+    nearest = min(times, key=lambda known: abs(known - width))
+    return times[nearest] / shallow[nearest]
+
+
+def _fill(session: ModelSession, token_ids: Sequence[int]) -> None:
+    for _ in prefill(session, [*session.cached, *token_ids]):
+        pass
 
 
 def _endless(vocabulary: Vocabulary, max_tokens: int) -> SamplingParams:

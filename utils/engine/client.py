@@ -139,6 +139,7 @@ class EngineClient:
                 return
             request = Generate(
                 id=asked.request_id,
+                owner=owner,
                 messages=tuple(messages),
                 sampling=sampling,
                 speculative=speculative,
@@ -194,7 +195,13 @@ class EngineClient:
     async def _load(self, target: str) -> Loaded:
         file = await asyncio.to_thread(self._admission.find_target, target)
         loaded = await self._supervisor.load(
-            Load(id=_new_id(), path=str(file.path), name=file.name, options=file.options)
+            Load(
+                id=_new_id(),
+                path=str(file.path),
+                name=file.name,
+                options=file.options,
+                costs_path=str(file.costs),
+            )
         )
         self._loaded, self._loaded_as = loaded, target
         return loaded

@@ -1,16 +1,24 @@
-"""The drafters of an engine: draft models opened when first asked for, the newest two kept."""
+"""The drafters of an engine: draft models opened when first asked for, the newest two kept.
+
+What is learnt of somebody's texts, and the texts themselves, are kept apart by owner.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
-from config import ModelOptions
+from config import ModelOptions, SpeculativeConfig
+from utils.cost_table import CostTable
 from utils.draft_models import check_pair
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.model_drafter import ModelDrafter
+from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter
+from utils.drafters.record import DraftingRecord
 from utils.engine.memory import require_memory
 from utils.engine.protocol import DraftChoice
 from utils.errors import DraftError, ModelError
@@ -19,6 +27,29 @@ from utils.llama.model import LlamaModel
 from utils.model_session import ModelInfo
 
 OPEN_DRAFTS = 2
+OWNERS = 16
+MAX_DRAFT_TOKENS = 16
+TIMED_STEPS = 4
+REMEMBERED_TOKENS = 8192
+ShouldStop = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class _Owner:
+    """What is kept of one owner: a lookup over the newest texts, and a record for each draft."""
+
+    lookup: LookupDrafter = field(
+        default_factory=lambda: LookupDrafter(remembered_tokens=REMEMBERED_TOKENS)
+    )
+    records: dict[str, DraftingRecord] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Open:
+    """An open draft model, and what a token of it takes."""
+
+    model: LlamaModel
+    token_s: float
 
 
 class DraftShelf:
@@ -27,49 +58,87 @@ class DraftShelf:
     def __init__(self, target: LlamaModel, options: ModelOptions) -> None:
         self._target = target
         self._options = options
-        self._lookup = LookupDrafter()
-        self._models: OrderedDict[Path, LlamaModel] = OrderedDict()
+        self._owners: OrderedDict[str, _Owner] = OrderedDict()
+        self._models: OrderedDict[Path, _Open] = OrderedDict()
 
     @property
     def newest(self) -> ModelInfo | None:
         """The draft model used last, if one is open."""
-        return next((model.info for model in reversed(self._models.values())), None)
+        return next((opened.model.info for opened in reversed(self._models.values())), None)
 
-    def take(self, choice: DraftChoice, should_stop: Callable[[], bool]) -> Drafter:
+    def take(self, choice: DraftChoice, owner: str, should_stop: ShouldStop) -> Drafter:
         """Return the drafter of `choice`, opened if need be."""
-        if not self._target.can_rollback:
-            raise DraftError("the target cannot take tokens back: it is a recurrent model")
+        self._require_rollback()
         if choice.kind == "lookup":
-            return self._lookup
-        if choice.path is None:
-            raise DraftError(choice.problem)
-        path = Path(choice.path)
-        model = self._models.get(path) or self._open(path, choice.name, should_stop)
-        self._models[path] = model
-        self._models.move_to_end(path)
-        model.session.should_stop = should_stop
-        size = self._target.vocabulary.size
-        return ModelDrafter(choice.name, model.session, vocabulary_size=size)
+            return self._owner(owner).lookup
+        return self._model_drafter(choice, should_stop)
+
+    def portfolio(
+        self,
+        choice: DraftChoice,
+        owner: str,
+        costs: CostTable,
+        speculative: SpeculativeConfig,
+        should_stop: ShouldStop,
+    ) -> Portfolio:
+        """Return all that can draft where `choice` is the draft: it, if a model, and lookup."""
+        self._require_rollback()
+        model = None if choice.kind == "lookup" else self._model_drafter(choice, should_stop)
+        kept = self._owner(owner)
+        if not speculative.lookup_earlier:
+            kept.lookup.forget_earlier()
+        if choice.name not in kept.records:
+            token_s = self._models[Path(choice.path)].token_s if choice.path else None
+            kept.records[choice.name] = DraftingRecord(costs, draft_token_s=token_s)
+        return Portfolio(
+            model,
+            kept.lookup,
+            kept.records[choice.name],
+            max_draft_tokens=MAX_DRAFT_TOKENS,
+            fallback_enabled=speculative.fallback_enabled,
+        )
 
     def clear_caches(self) -> None:
         """Forget all text, so that nothing doubtful is reused."""
-        self._lookup = LookupDrafter()
-        for model in self._models.values():
-            model.session.clear()
+        self._owners.clear()
+        for opened in self._models.values():
+            opened.model.session.clear()
 
     def close(self) -> None:
         """Close all draft models."""
         while self._models:
-            self._models.popitem()[1].close()
+            self._models.popitem()[1].model.close()
 
-    def _open(self, path: Path, name: str, should_stop: Callable[[], bool]) -> LlamaModel:
+    def _require_rollback(self) -> None:
+        if not self._target.can_rollback:
+            raise DraftError("the target cannot take tokens back: it is a recurrent model")
+
+    def _owner(self, owner: str) -> _Owner:
+        kept = self._owners.setdefault(owner, _Owner())
+        self._owners.move_to_end(owner)
+        while len(self._owners) > OWNERS:
+            self._owners.popitem(last=False)
+        return kept
+
+    def _model_drafter(self, choice: DraftChoice, should_stop: ShouldStop) -> ModelDrafter:
+        if choice.path is None:
+            raise DraftError(choice.problem)
+        path = Path(choice.path)
+        opened = self._models.get(path) or self._open(path, choice.name, should_stop)
+        self._models[path] = opened
+        self._models.move_to_end(path)
+        opened.model.session.should_stop = should_stop
+        size = self._target.vocabulary.size
+        return ModelDrafter(choice.name, opened.model.session, vocabulary_size=size)
+
+    def _open(self, path: Path, name: str, should_stop: ShouldStop) -> _Open:
         try:
             header = read_header(path)
             check = check_pair(self._target.header, header)
             if not check.compatible:
                 raise DraftError(check.reason)
             while len(self._models) >= OPEN_DRAFTS:
-                self._models.popitem(last=False)[1].close()
+                self._models.popitem(last=False)[1].model.close()
             require_memory(header, self._options)
             model = LlamaModel.open(
                 path, self._options, on_progress=lambda _share: not should_stop()
@@ -79,6 +148,17 @@ class DraftShelf:
         except MemoryError as error:
             raise DraftError(f"draft {name!r} does not fit in memory") from error
         if model.can_rollback:
-            return model
+            return _Open(model, _time_token(model))
         model.close()
         raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
+
+
+def _time_token(model: LlamaModel) -> float:
+    """Return the seconds of a one-token pass; leaves the cache empty."""
+    times = []
+    for _ in range(TIMED_STEPS):
+        begin = perf_counter()
+        model.session.decode([model.vocabulary.bos or 0], rows=1)
+        times.append(perf_counter() - begin)
+    model.session.clear()
+    return min(times)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from utils.cost_table import CostTable
+from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter
 from utils.engine.calibration import QUESTION, calibrate
 from utils.engine.conversation import check_conversation
@@ -47,6 +49,7 @@ class _Target:
     decoder: SpeculativeDecoder
     drafts: DraftShelf
     history: TokenHistory
+    costs: CostTable | None = None
 
     def encode(self, messages: tuple[ChatMessage, ...]) -> list[int]:
         return encode_chat(self.model.vocabulary, self.template, messages)
@@ -124,8 +127,14 @@ class Engine:
             report("measuring plain speed", None)
             model.session.should_stop = should_stop
             prompt = target.encode((ChatMessage(role="user", content=QUESTION),))
-            await calibrate(
-                model.session, model.vocabulary, prompt, clock=clock, should_stop=should_stop
+            target.costs = await calibrate(
+                model.session,
+                model.vocabulary,
+                prompt,
+                clock=clock,
+                max_rows=model.session.max_rows,
+                should_stop=should_stop,
+                kept=Path(request.costs_path) if request.costs_path else None,
             )
         except BaseException:
             target.close()
@@ -152,7 +161,7 @@ class Engine:
         if target is None:
             raise ModelError("no target is loaded: load one first")
         target.model.session.should_stop = should_stop
-        drafter, reason = _choose_drafter(target, request, should_stop)
+        drafter, portfolio, reason = _choose_drafting(target, request, should_stop)
         token_ids = target.prompt(request)
         opened = opened_thought(target.model.vocabulary, token_ids)
         events = target.decoder.generate(
@@ -160,6 +169,7 @@ class Engine:
             sampling=request.sampling,
             speculative=request.speculative,
             drafter=drafter,
+            portfolio=portfolio,
             reason=reason,
             should_stop=should_stop,
         )
@@ -203,17 +213,23 @@ class Engine:
             give_back_freed()
 
 
-def _choose_drafter(
+def _choose_drafting(
     target: _Target, request: Generate, should_stop: Callable[[], bool]
-) -> tuple[Drafter | None, str]:
-    """Return the drafter, or why there is none."""
-    if not request.speculative.enabled:
-        return None, "drafting is switched off"
+) -> tuple[Drafter | None, Portfolio | None, str]:
+    """Return the drafter of a fixed length, or all that can draft, or why nothing is drafted."""
+    speculative = request.speculative
+    if not speculative.enabled:
+        return None, None, "drafting is switched off"
     if request.draft.kind == "none":
-        return None, "no draft is chosen"
+        return None, None, "no draft is chosen"
     try:
-        return target.drafts.take(request.draft, should_stop), ""
+        if speculative.draft_length == "fixed" or target.costs is None:
+            return target.drafts.take(request.draft, request.owner, should_stop), None, ""
+        portfolio = target.drafts.portfolio(
+            request.draft, request.owner, target.costs, speculative, should_stop
+        )
+        return None, portfolio, ""
     except DraftError as error:
-        if not request.speculative.fallback_enabled:
+        if not speculative.fallback_enabled:
             raise
-        return None, str(error)
+        return None, None, str(error)

@@ -80,7 +80,8 @@ class RenderedPrompt(Message):
 class Load(Message):
     """Open a target, in place of the one before, and measure its plain speed.
 
-    `name` is what users call it; without one it is called as its file says.
+    `name` is what users call it; without one it is called as its file says. What passes cost is
+    kept in the file `costs_path`, if there is one.
     """
 
     type: Literal["load"] = "load"
@@ -88,17 +89,20 @@ class Load(Message):
     path: str
     name: str = ""
     options: ModelOptions
+    costs_path: str = ""
 
 
 class Generate(Message):
     """Answer a conversation with the loaded target.
 
-    `rendered` takes the place of the target's own template. An answer that has begun is gone on
-    with after `written_ids`, or where they are not known after the text `written`.
+    What is learnt of the texts of one `owner` is used for no other. `rendered` takes the place of
+    the target's own template. An answer that has begun is gone on with after `written_ids`, or
+    where they are not known after the text `written`.
     """
 
     type: Literal["generate"] = "generate"
     id: str
+    owner: str = ""
     messages: tuple[ChatMessage, ...]
     sampling: SamplingParams
     speculative: SpeculativeConfig

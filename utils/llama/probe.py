@@ -70,7 +70,7 @@ def probe_model(
         return ProbeVerdict(usable=False, reason=reason)
     verdict = _judge(path, child)
     if cache_folder is not None:
-        _remember(_entry(path, cache_folder), verdict)
+        _remember(entry_of(path, cache_folder), verdict)
     return verdict
 
 
@@ -82,7 +82,7 @@ def probe_folder(settings: Settings) -> Path:
 def kept_verdict(path: Path, cache_folder: Path) -> ProbeVerdict | None:
     """Return what came of the last trial of the file, or None where it has not been tried."""
     with suppress(OSError, ValueError, TypeError):
-        text = _entry(path, cache_folder).read_text(encoding="utf-8")
+        text = entry_of(path, cache_folder).read_text(encoding="utf-8")
         return ProbeVerdict(**json.loads(text))
     return None
 
@@ -99,7 +99,11 @@ def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdic
     return ProbeVerdict(usable=False, reason=reason)
 
 
-def _entry(path: Path, cache_folder: Path) -> Path:
+def entry_of(path: Path, cache_folder: Path, *also: Any) -> Path:
+    """Return where something is kept that holds while the file and llama.cpp stay the same.
+
+    `also` is what else it depends on.
+    """
     resolved = path.resolve()
     facts: tuple[Any, ...] = ()
     with suppress(OSError):
@@ -109,7 +113,7 @@ def _entry(path: Path, cache_folder: Path) -> Path:
         known = [resolved.name, *facts[:1]]
     else:
         known = [str(resolved), *facts]
-    text = json.dumps([*known, version("llama-cpp-python")])
+    text = json.dumps([*known, version("llama-cpp-python"), *also])
     return cache_folder / f"{sha256(text.encode()).hexdigest()}.json"
 
 

@@ -56,11 +56,13 @@ class LlamaSession:
         """The tokens in the KV cache, in order; not to be changed by the caller."""
         return self._cached
 
-    def decode(self, token_ids: Sequence[int], *, rows: int) -> FloatArray:
+    def decode(self, token_ids: Sequence[int], *, rows: int, width: int = 0) -> FloatArray:
         """Append tokens to the cache and return the logits after the last `rows` of them.
 
-        The array, of shape (rows, n_vocab), is a view that the next `decode` overwrites. Raises
-        `ModelError`, or `DecodeAborted` when stopped; `cached` then tells what is still held.
+        The pass is made at least `width` tokens wide where there is room; the tokens that pad it
+        leave nothing behind. The array, of shape (rows, n_vocab), is a view that the next `decode`
+        overwrites. Raises `ModelError`, or `DecodeAborted` when stopped; `cached` then tells what
+        is still held.
         """
         cached = self._cached
         start, count = len(cached), len(token_ids)
@@ -75,11 +77,13 @@ class LlamaSession:
             and max(token_ids) < self.n_vocab
         ):
             raise self._refusal(token_ids, rows)
+        total = max(count, min(width, self.max_batch, self.n_ctx - start))
         self._token_view[:count] = token_ids
-        self._position_view[:count] = self._positions[start : start + count]
-        self._row_view[:count] = 0
+        self._token_view[count:total] = token_ids[-1]
+        self._position_view[:total] = self._positions[start : start + total]
+        self._row_view[:total] = 0
         self._row_view[count - rows : count] = 1
-        self._batch.n_tokens = count
+        self._batch.n_tokens = total
         if count >= ABORTABLE_TOKENS and self.should_stop is not None:
             status = self._decode_abortable()
         else:
@@ -87,6 +91,8 @@ class LlamaSession:
         if status != _OK:
             self._fail(status, token_ids)
         cached.extend(token_ids)
+        if total > count and not self.cut(start + count):
+            raise ModelError("padding cannot be taken back: the model is a recurrent one")
         return self._read_logits(rows)
 
     def rollback(self, length: int) -> None:
@@ -178,7 +184,7 @@ class LlamaSession:
     def _fail(self, status: int, token_ids: Sequence[int]) -> None:
         held = native.llama_memory_seq_pos_max(self._memory, self.sequence_id) + 1
         decoded = held - len(self._cached)
-        if 0 <= decoded <= len(token_ids):
+        if 0 <= decoded <= len(token_ids) or (decoded > 0 and self._drop_padding(token_ids)):
             self._cached.extend(token_ids[:decoded])
         else:
             self.clear()
@@ -189,6 +195,11 @@ class LlamaSession:
             raise DecodeAborted
         reason = take_errors() or ("no room in the cache" if status == _NO_ROOM else "")
         raise ModelError(f"decoding {len(token_ids)} tokens failed: code {status} {reason}".strip())
+
+    def _drop_padding(self, token_ids: Sequence[int]) -> bool:
+        """Remove what stands behind the tokens of a pass that failed."""
+        end = len(self._cached) + len(token_ids)
+        return bool(native.llama_memory_seq_rm(self._memory, self.sequence_id, end, _OPEN_END))
 
     def _refusal(self, token_ids: Sequence[int], rows: int) -> ModelError:
         self._check_owner()

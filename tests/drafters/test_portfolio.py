@@ -1,0 +1,202 @@
+"""The choice of drafter and draft length, against costs and acceptance that are known."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from utils.cost_table import CostTable
+from utils.drafters.lookup import LookupDrafter
+from utils.drafters.portfolio import Portfolio
+from utils.drafters.record import DraftingRecord
+from utils.errors import DraftError
+from utils.performance_monitor import RoundStats
+from utils.token_validator import Draft
+
+FLAT = {1: 1.0, 17: 1.2}
+LINEAR = {1: 1.0, 17: 17.0}
+CPU_F16 = {1: 1.0, 2: 1.9, 4: 2.0, 6: 2.3, 8: 3.0, 12: 3.9, 17: 4.8}
+CPU_Q4_0 = {1: 1.0, 2: 1.7, 3: 2.3, 4: 3.3, 8: 5.0, 17: 7.5}
+
+
+class Clocked:
+    """Time in a world where every pass costs what a table says."""
+
+    def __init__(self, pass_s: Mapping[int, float], draft_s: float) -> None:
+        self.costs = CostTable({0: pass_s}, max_width=17)
+        self.draft_s = draft_s
+
+
+class ScriptedModel:
+    """A draft model whose tokens are kept with a known probability, and margins that say so."""
+
+    name = "scripted"
+
+    def __init__(self, rate: float, rng: random.Random) -> None:
+        self.rate = rate
+        self.rng = rng
+        self.kept: list[bool] = []
+
+    def begin(self, token_ids):
+        pass
+
+    def lag(self, token_ids):
+        return 1
+
+    def propose(self, token_ids, limit, picker, wants_more):
+        self.kept = []
+        while len(self.kept) < limit:
+            is_kept = self.rng.random() < self.rate
+            self.kept.append(is_kept)
+            if not wants_more(5.0 if self.rate > 0.9 else 1.2):
+                break
+        return Draft(tuple(1000 + n for n in range(len(self.kept))), ())
+
+    def observe(self, token_ids):
+        pass
+
+
+class NoEnd:
+    def is_end(self, token_id):
+        return False
+
+
+def run(world: Clocked, model, tokens: int = 3000, lookup=None, text=None, record=None):
+    """Play rounds; return how much faster than plain the tokens came, and the portfolio."""
+    record = record or DraftingRecord(world.costs, draft_token_s=world.draft_s)
+    portfolio = Portfolio(model, lookup, record, max_draft_tokens=16)
+    token_ids = [0, 1, 2, 3]
+    portfolio.begin(token_ids)
+    elapsed_s, written, lengths = 0.0, 0, []
+    while written < tokens:
+        draft = portfolio.propose(token_ids, 16, NoEnd())
+        drafted = len(draft.token_ids)
+        copied = lookup is not None and draft.distributions is None
+        upcoming = [next(text) for _ in range(17)] if text else []
+        accepted = 0
+        for index in range(drafted):
+            kept = (
+                draft.token_ids[index] == upcoming[index]
+                if copied and upcoming
+                else model is not None and index < len(model.kept) and model.kept[index]
+            )
+            if not kept:
+                break
+            accepted += 1
+        emitted = upcoming[: accepted + 1] or [written % 7 + 10] * (accepted + 1)
+        if text:
+            text.back(17 - len(emitted))
+        token_ids = [*token_ids, *emitted]
+        width = portfolio.width(1 + drafted, 17)
+        draft_s = world.draft_s * (len(model.kept) if model and drafted and not copied else 0)
+        pass_s = world.costs._tables[0][width - 1]
+        total_s = draft_s + pass_s
+        stats = RoundStats("x", drafted, accepted, accepted + 1, draft_s, pass_s, total_s, 0)
+        portfolio.observe(token_ids, stats, pass_s)
+        elapsed_s += total_s
+        written += len(emitted)
+        lengths.append(drafted)
+    return written * world.costs._tables[0][0] / elapsed_s, portfolio, lengths
+
+
+class Text:
+    """A text that can be looked ahead in."""
+
+    def __init__(self, tokens):
+        self.tokens = tokens
+        self.at = 0
+
+    def __next__(self):
+        self.at += 1
+        return self.tokens[(self.at - 1) % len(self.tokens)]
+
+    def back(self, count):
+        self.at -= count
+
+
+def best_fixed(world: Clocked, rate: float) -> float:
+    """Return the most that a fixed draft length could reach."""
+
+    def speedup(length: int) -> float:
+        tokens = sum(rate**n for n in range(length + 1))
+        width = world.costs.padded_width(1 + length, 17)
+        return tokens / (world.costs.seconds(width) + length * world.draft_s)
+
+    return max(speedup(length) for length in range(17))
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.6, 0.8, 0.95])
+@pytest.mark.parametrize("pass_s", [FLAT, CPU_F16, CPU_Q4_0, LINEAR])
+@pytest.mark.parametrize("draft_s", [0.05, 0.3])
+def test_it_comes_close_to_the_best_fixed_length_and_is_never_much_slower_than_plain(
+    rate, pass_s, draft_s
+):
+    world = Clocked(pass_s, draft_s)
+    limit = best_fixed(world, rate)
+    speedup, _, _ = run(world, ScriptedModel(rate, random.Random(3)))
+    assert speedup >= 0.97
+    assert speedup >= 0.93 * limit
+
+
+def test_where_nothing_pays_it_says_so_and_looks_again_within_its_budget():
+    world = Clocked(LINEAR, 0.3)
+    speedup, portfolio, lengths = run(world, ScriptedModel(0.5, random.Random(1)))
+    assert portfolio.mode.mode == "standard"
+    assert "would not be faster here" in portfolio.mode.reason
+    assert 0 < sum(map(bool, lengths[100:])) < len(lengths) / 40
+    assert speedup > 0.97
+
+
+def test_a_draft_that_gets_better_is_found_again():
+    world = Clocked(CPU_F16, 0.05)
+    model = ScriptedModel(0.2, random.Random(1))
+    record = DraftingRecord(world.costs, draft_token_s=0.05)
+    _, portfolio, _ = run(world, model, 1500, record=record)
+    assert portfolio.mode.mode == "standard"
+    model.rate = 0.95
+    speedup, portfolio, _ = run(world, model, 3000, record=record)
+    assert portfolio.mode.mode == "speculative"
+    assert speedup > 1.8
+
+
+def test_text_that_repeats_is_copied():
+    rng = random.Random(2)
+    text = Text([rng.randrange(50) for _ in range(60)])
+    speedup, _, _ = run(Clocked(CPU_F16, 0.05), None, 2000, lookup=LookupDrafter(), text=text)
+    assert speedup > 2.5
+
+
+def test_text_that_never_repeats_costs_nothing():
+    rng = random.Random(2)
+    text = Text([rng.randrange(10**6) for _ in range(4000)])
+    speedup, _, lengths = run(
+        Clocked(CPU_Q4_0, 0.05), None, 2000, lookup=LookupDrafter(), text=text
+    )
+    assert speedup > 0.99
+    assert sum(lengths) < 20
+
+
+def test_a_model_that_fails_is_left_out_with_the_reason():
+    class Broken(ScriptedModel):
+        def propose(self, *_):
+            raise MemoryError("out of memory")
+
+    world = Clocked(FLAT, 0.05)
+    _, portfolio, _ = run(world, Broken(0.9, random.Random(1)), 100)
+    assert portfolio.mode.mode == "standard"
+    assert portfolio.mode.reason == "draft scripted failed: out of memory"
+
+
+def test_without_fallback_a_model_that_fails_fails_the_answer():
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs, draft_token_s=0.05)
+
+    class Broken(ScriptedModel):
+        def begin(self, token_ids):
+            raise MemoryError("out of memory")
+
+    broken = Broken(0.9, random.Random(1))
+    portfolio = Portfolio(broken, None, record, max_draft_tokens=8, fallback_enabled=False)
+    with pytest.raises(DraftError, match="out of memory"):
+        portfolio.begin([1, 2])

@@ -1,0 +1,55 @@
+"""How likely drafted tokens are kept: learnt, calibrated, and open to change."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from utils.acceptance import Acceptance, of_margins, of_matches
+
+
+def test_before_anything_is_seen_the_prior_counts():
+    acceptance = Acceptance([1.0], [0.2, 0.9])
+    assert (acceptance.rate(0.5), acceptance.rate(1.0)) == (0.2, 0.9)
+
+
+def test_rates_are_calibrated_to_what_happens():
+    """Reliability: in each bin the rate is what was kept there, within 5 standard deviations."""
+    rng = random.Random(5)
+    acceptance = of_margins()
+
+    def truth(margin: float) -> float:
+        return 1 / (1 + math.exp(1.0 - 1.3 * margin))
+
+    for _ in range(20_000):
+        margin = rng.expovariate(0.5)
+        acceptance.learn(margin, was_kept=rng.random() < truth(margin))
+    outcomes: dict[float, list[tuple[float, bool]]] = {}
+    for _ in range(20_000):
+        margin = rng.expovariate(0.5)
+        rate = acceptance.rate(margin)
+        outcomes.setdefault(rate, []).append((rate, rng.random() < truth(margin)))
+    for rate, seen in outcomes.items():
+        kept = sum(was_kept for _, was_kept in seen) / len(seen)
+        # A bin remembers some 400 tokens, so its rate has a spread of its own.
+        deviation = math.sqrt(max(rate * (1 - rate), 0.01) * (1 / len(seen) + 1 / 400))
+        assert abs(kept - rate) < 5 * deviation
+
+
+def test_older_tokens_fade():
+    acceptance = Acceptance([], [0.5])
+    for _ in range(2000):
+        acceptance.learn(0, was_kept=True)
+    for _ in range(600):
+        acceptance.learn(0, was_kept=False)
+    assert acceptance.rate(0) < 0.3
+    assert acceptance.recent < 0.01
+
+
+@pytest.mark.parametrize("make", [of_margins, of_matches])
+def test_priors_rise_with_what_speaks_for_a_token(make):
+    rates = [rate for _, rate in make().curve()]
+    assert rates == sorted(rates)
+    assert all(0 < rate < 1 for rate in rates)

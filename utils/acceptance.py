@@ -1,0 +1,74 @@
+"""How likely the target keeps a drafted token, learnt from what it kept of similar ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+
+PRIOR_TOKENS = 8.0
+MEMORY_TOKENS = 400.0
+FIRST_GUESS = 0.85
+FAST_SHARE, SLOW_SHARE = 0.04, 0.01
+
+
+class Acceptance:
+    """Acceptance rates by the value of one feature, in bins, with older tokens fading.
+
+    Each bin starts from a prior that weighs as much as `PRIOR_TOKENS` observations. `recent` is for
+    tokens that are not drafted yet, whatever their feature may be.
+    """
+
+    def __init__(self, edges: Sequence[float], priors: Sequence[float]) -> None:
+        """`edges` ascending; `priors` has one value more."""
+        self._edges = list(edges)
+        self._priors = list(priors)
+        self._kept = [PRIOR_TOKENS * prior for prior in priors]
+        self._seen = [PRIOR_TOKENS for _ in priors]
+        self._rates = list(priors)
+        self._fast = self._slow = FIRST_GUESS
+        self.observed = 0
+
+    @property
+    def recent(self) -> float:
+        """The rate of late, seen with hope: who doubts it wrongly learns no more."""
+        return max(self._fast, self._slow)
+
+    def rate(self, feature: float) -> float:
+        """Return the probability that a token with this feature is kept."""
+        return self._rates[bisect_right(self._edges, feature)]
+
+    def learn(self, feature: float, *, was_kept: bool) -> None:
+        """Take in one token that the target judged."""
+        index = bisect_right(self._edges, feature)
+        fade = 1 - 1 / MEMORY_TOKENS
+        seen = self._seen[index] = self._seen[index] * fade + 1
+        kept = self._kept[index] = self._kept[index] * fade + was_kept
+        self._rates[index] = kept / seen
+        self._fast += FAST_SHARE * (was_kept - self._fast)
+        self._slow += SLOW_SHARE * (was_kept - self._slow)
+        self.observed += 1
+
+    def curve(self) -> list[tuple[float, float]]:
+        """Return the lower edge and the rate of each bin."""
+        return list(zip([-math.inf, *self._edges], self._rates, strict=True))
+
+
+def of_margins() -> Acceptance:
+    """Return rates by the margin of a model's pick over its runner-up, in logits.
+
+    With shared noise, draft and target differ only where the difference of their logits exceeds
+    the margin, so that it says more than the probability of the token.
+    """
+    edges = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
+    middles = (0.05, *((a + b) / 2 for a, b in itertools.pairwise(edges)), 12.0)
+    return Acceptance(edges, [0.35 + 0.63 * (1 - math.exp(-0.8 * m)) for m in middles])
+
+
+def of_matches() -> Acceptance:
+    """Return rates by the length of the match that a lookup copies from, in tokens."""
+    return Acceptance(
+        (3, 4, 5, 6, 8, 12, 16, 24, 32, 48),
+        (0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95),
+    )

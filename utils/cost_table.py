@@ -1,0 +1,100 @@
+"""What a pass of the target costs by its width: measured at load, kept true while running.
+
+Times are in seconds at a reference pace. How much slower the machine is at the moment is one
+number, `pace`, so that a busy machine slows every choice alike and changes none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+PACE_SHARE = 0.1
+WIDTH_SHARE = 0.02
+LARGEST_SURPRISE = 2.0
+LARGEST_CORRECTION = 1.1
+DEPTH_STEP = 64
+
+# Seconds by width, by the number of tokens in the cache.
+PassTimes = Mapping[int, Mapping[int, float]]
+
+
+class CostTable:
+    """Seconds of a pass over 1 to `max_width` tokens, at the depth it was last moved to."""
+
+    def __init__(self, measured: PassTimes, *, max_width: int) -> None:
+        """`measured` holds width 1 and others at one depth or two.
+
+        Between them, and beyond, costs are straight lines.
+        """
+        self._depths = sorted(measured)[:2]
+        self._tables = [_by_width(measured[depth], max_width) for depth in self._depths]
+        self._corrections = np.ones(max_width)
+        self.depth = -DEPTH_STEP
+        self._seconds: list[float] = []
+        self.max_width = max_width
+        self.pace = 1.0
+        self.move_to(self._depths[0])
+
+    def move_to(self, depth: int) -> None:
+        """Take the costs at that many tokens in the cache."""
+        if abs(depth - self.depth) < DEPTH_STEP:
+            return
+        self.depth = depth
+        self._refresh()
+
+    def seconds(self, width: int) -> float:
+        """Return the cost of a pass over exactly so many tokens."""
+        return self._seconds[width - 1]
+
+    def padded_width(self, width: int, limit: int) -> int:
+        """Return the width from `width` up to `limit` whose pass costs least."""
+        if limit <= width or width > self.max_width:
+            return width
+        costs = self._seconds[width - 1 : limit]
+        return width + costs.index(min(costs))
+
+    def note(self, width: int, seconds: float) -> None:
+        """Learn from a pass. One slow pass says little, so its surprise is clipped."""
+        if not 1 <= width <= self.max_width or seconds <= 0:
+            return
+        surprise = seconds / (self._seconds[width - 1] * self.pace)
+        self.pace *= _clipped(surprise, LARGEST_SURPRISE) ** PACE_SHARE
+        correction = _clipped(surprise, LARGEST_CORRECTION) ** WIDTH_SHARE
+        self._corrections[width - 1] *= correction
+        self._seconds[width - 1] *= correction
+
+    def _refresh(self) -> None:
+        low = self._tables[0]
+        if len(self._tables) > 1:
+            share = (self.depth - self._depths[0]) / (self._depths[1] - self._depths[0])
+            # Deeper never costs less, whatever noise says.
+            low = low + max(0.0, share) * np.maximum(0.0, self._tables[1] - low)
+        self._seconds = [float(value) for value in low * self._corrections]
+
+
+def is_sound(measured: PassTimes) -> bool:
+    """Tell whether measured costs can be used: width 1 included, all positive and finite."""
+    return bool(measured) and all(
+        depth >= 0
+        and 1 in times
+        and all(width >= 1 and math.isfinite(s) and s > 0 for width, s in times.items())
+        for depth, times in measured.items()
+    )
+
+
+def _by_width(times: Mapping[int, float], max_width: int) -> NDArray[np.float64]:
+    widths = sorted(times)
+    known = [times[width] for width in widths]
+    last = widths[-1]
+    seconds = np.interp(np.arange(1, max_width + 1), widths, known)
+    # Beyond what was measured a token more costs what it did on average.
+    beyond = np.maximum(0, np.arange(1, max_width + 1) - last)
+    return np.asarray(seconds + beyond * known[-1] / last)
+
+
+def _clipped(factor: float, largest: float) -> float:
+    return min(max(factor, 1 / largest), largest)

@@ -1,0 +1,251 @@
+"""Which drafter drafts how much, round by round, so that tokens come fastest.
+
+A round is worth its expected tokens less what its time is worth elsewhere: `rate` tokens a second,
+what the newest rounds reached. Drafting one token more pays while it is expected to add more than
+its time costs (optimal stopping of a renewal process; the costs as in SmartSpec, arXiv 2406.14066).
+Nothing drafted is one of the choices, and the lookup is judged by what was emitted even in rounds
+that do not use it (full information, as in arXiv 2510.20064).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from utils.drafters.lookup import LookupDrafter
+from utils.drafters.model_drafter import ModelDrafter
+from utils.drafters.protocol import Picker
+from utils.drafters.record import DraftingRecord
+from utils.errors import DraftError
+from utils.events import Mode
+from utils.model_session import DecodeAborted
+from utils.performance_monitor import RoundStats
+from utils.token_validator import Draft
+
+LEAST_GAIN = 1.05
+PATIENT_LAG_TOKENS = 16
+QUIET_TOKENS = 24
+T = TypeVar("T")
+
+
+class Portfolio:
+    """The drafters of one answer: a model, a lookup, or both."""
+
+    def __init__(
+        self,
+        model: ModelDrafter | None,
+        lookup: LookupDrafter | None,
+        record: DraftingRecord,
+        *,
+        max_draft_tokens: int,
+        fallback_enabled: bool = True,
+    ) -> None:
+        """`record` is what earlier answers taught, and learns from this one."""
+        self._model = model
+        self._lookup = lookup
+        self._record = record
+        self._cap = min(max_draft_tokens, record.costs.max_width - 1)
+        self._fallback_enabled = fallback_enabled
+        self._prompt_tokens = 0
+        self._copied: list[int] = []
+        self._match_length = 0
+        # What each drafted token was judged by: the model's margin, or the length of a match.
+        self._features: list[tuple[bool, float]] = []
+        self._lagged = False
+        self._probes = False
+        self._quiet_tokens = 0
+        self._problem = ""
+        self.mode = self._speculative()
+
+    def begin(self, token_ids: Sequence[int]) -> None:
+        """Prepare for an answer to this prompt."""
+        self._prompt_tokens = len(token_ids)
+        self._record.begin_answer()
+        if self._lookup is not None:
+            self._lookup.begin(token_ids)
+        self._guard(lambda model: model.begin(token_ids))
+
+    def width(self, count: int, limit: int) -> int:
+        """Return how wide a pass over `count` tokens is best made, up to `limit`."""
+        return self._record.costs.padded_width(count, min(limit, self._cap + 1))
+
+    def propose(self, token_ids: Sequence[int], room: int, picker: Picker) -> Draft:
+        """Return the draft that is expected to pay best; it may be empty."""
+        cap = min(self._cap, room)
+        self._features.clear()
+        self._copied = []
+        if cap < 1:
+            return Draft()
+        if self._lookup is not None:
+            self._copied = self._lookup.copy(cap, picker)
+            self._match_length = self._lookup.match_length
+        length, copy_rate = self._rate_of_copy(cap)
+        model_rate = self._rate_of_model(token_ids, cap)
+        self._probes = False
+        if model_rate > copy_rate:
+            return self._draft(token_ids, cap, picker, model_rate)
+        if length:
+            self._features += [(False, self._match_length + n) for n in range(length)]
+            return Draft(tuple(self._copied[:length]))
+        if self._model is not None and self._record.may_probe(self._lag(token_ids)):
+            self._probes = True
+            return self._draft(token_ids, cap, picker, copy_rate)
+        return Draft()
+
+    def observe(self, token_ids: Sequence[int], stats: RoundStats, pass_s: float) -> None:
+        """Learn from a round: what was emitted, what was kept, and what it took."""
+        record = self._record
+        width = self.width(1 + stats.drafted, self._cap + 1)
+        record.note_round(stats, pass_s, width, was_probe=self._probes)
+        self._learn_kept(stats)
+        emitted = token_ids[len(token_ids) - stats.emitted :]
+        if self._copied and not (self._features and not self._features[0][0]):
+            self._learn_in_shadow(emitted)
+        models = sum(is_model for is_model, _ in self._features)
+        if models and not self._lagged:
+            record.note_draft(models, stats.draft_s)
+        if self._lookup is not None:
+            self._lookup.observe(token_ids)
+        self._guard(lambda model: model.observe(token_ids))
+        self._note_mode(stats)
+
+    def _rate_of_copy(self, cap: int) -> tuple[int, float]:
+        """Return how much of the copy is best verified, and the tokens a second expected of it.
+
+        With nothing to copy, or nothing worth it, that is plain decoding.
+        """
+        record, length = self._record, self._match_length
+        rate, pass_s = record.matches.rate, record.pass_s
+        best, survival, tokens = 0, 1.0, 1.0
+        best_rate = threshold = self._rate_to_beat()
+        for count in range(1, min(cap, len(self._copied)) + 1):
+            survival *= rate(length + count - 1)
+            tokens += survival
+            expected = tokens / pass_s[count]
+            if expected > best_rate:
+                best, best_rate = count, expected
+        return best, best_rate if best else min(threshold, record.plain_rate)
+
+    def _rate_of_model(self, token_ids: Sequence[int], cap: int) -> float:
+        """Return the tokens a second expected of drafting with the model; 0: leave it."""
+        if self._model is None:
+            return 0.0
+        lag = self._lag(token_ids)
+        if lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens:
+            # Let the first token out before the draft reads a long prompt.
+            return 0.0
+        record = self._record
+        rate, pass_s, step_s = record.margins.recent, record.pass_s, record.draft_token_s
+        draft_s = step_s * record.catch_up_share(lag)
+        best, survival, tokens = 0.0, 1.0, 1.0
+        for count in range(1, cap + 1):
+            survival *= rate
+            tokens += survival
+            draft_s += step_s
+            best = max(best, tokens / (pass_s[count] + draft_s))
+        return best if best > self._rate_to_beat() else 0.0
+
+    def _rate_to_beat(self) -> float:
+        """Return the plain rate; it is left only for a clearly better one."""
+        return self._record.plain_rate * (LEAST_GAIN if self.mode_is_standard else 1.0)
+
+    @property
+    def mode_is_standard(self) -> bool:
+        """True while drafting is left off because it does not pay."""
+        return self.mode.mode == "standard"
+
+    def _draft(
+        self, token_ids: Sequence[int], cap: int, picker: Picker, expected_rate: float
+    ) -> Draft:
+        """Have the model draft while another token pays, and the lookup go on from there."""
+        record = self._record
+        rate, recent = record.margins.rate, record.margins.recent
+        # What a second is worth in tokens: what is usual, but no more than can be had now.
+        worth_of_second = min(record.rate, expected_rate)
+        worth = [worth_of_second * seconds for seconds in record.pass_s[: cap + 1]]
+        step = worth_of_second * record.draft_token_s
+        self._lagged = self._lag(token_ids) > 2
+        survival, gains = 1.0, [0.0]
+        features = self._features
+
+        def wants_more(margin: float) -> bool:
+            nonlocal survival
+            features.append((True, margin))
+            survival *= rate(margin)
+            gains.append(gains[-1] + survival)
+            count, ahead, gain = len(features), survival, 0.0
+            base = worth[count] if count <= cap else 0.0
+            for more in range(count + 1, cap + 1):
+                ahead *= recent
+                gain += ahead
+                if gain > worth[more] - base + step * (more - count):
+                    return True
+            return False
+
+        draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
+        if draft is None:
+            features.clear()
+            return Draft()
+        drafted = list(draft.token_ids)
+        if self._lookup is not None and len(drafted) < cap and not picker.is_end(drafted[-1]):
+            copied, match = self._lookup.copy_after(drafted, cap - len(drafted), picker)
+            for offset in range(len(copied)):
+                survival *= record.matches.rate(match + offset)
+                gains.append(gains[-1] + survival)
+                features.append((False, match + offset))
+            drafted += copied
+        best = max(range(len(drafted) + 1), key=lambda count: gains[count] - worth[count])
+        if self._probes:
+            best = max(best, len(draft.token_ids))
+        del features[best:]
+        distributions = draft.distributions or ()
+        return Draft(tuple(drafted[:best]), distributions[:best])
+
+    def _learn_kept(self, stats: RoundStats) -> None:
+        record = self._record
+        for index, (is_model, feature) in enumerate(self._features[: stats.accepted + 1]):
+            judge = record.margins if is_model else record.matches
+            judge.learn(feature, was_kept=index < stats.accepted)
+
+    def _learn_in_shadow(self, emitted: Sequence[int]) -> None:
+        matches, length = self._record.matches, self._match_length
+        for offset, (copied, token_id) in enumerate(zip(self._copied, emitted, strict=False)):
+            matches.learn(length + offset, was_kept=copied == token_id)
+            if copied != token_id:
+                return
+
+    def _lag(self, token_ids: Sequence[int]) -> int:
+        return self._model.lag(token_ids) if self._model is not None else 0
+
+    def _note_mode(self, stats: RoundStats) -> None:
+        """Say standard after a while without drafts, and speculative once one is made."""
+        if stats.drafted and not self._probes:
+            self._quiet_tokens = 0
+            if self.mode_is_standard and not self._problem:
+                self.mode = self._speculative()
+            return
+        self._quiet_tokens += stats.emitted
+        if self._quiet_tokens >= QUIET_TOKENS and not self.mode_is_standard:
+            self.mode = Mode("standard", self.mode.drafter, self._record.verdict())
+
+    def _speculative(self) -> Mode:
+        names = [drafter.name for drafter in (self._model, self._lookup) if drafter is not None]
+        if not names:
+            return Mode("standard", None, self._problem or "no draft was chosen")
+        return Mode("speculative", names[0], self._problem)
+
+    def _guard(self, action: Callable[[ModelDrafter], T]) -> T | None:
+        if self._model is None:
+            return None
+        try:
+            return action(self._model)
+        except DecodeAborted:
+            raise
+        except Exception as error:  # whatever ails a drafter, the answer goes on
+            name = self._model.name
+            self._problem = f"draft {name} failed: {str(error) or type(error).__name__}"
+            if not self._fallback_enabled:
+                raise DraftError(self._problem) from error
+            self._model = None
+            self.mode = self._speculative()
+            return None

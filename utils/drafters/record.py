@@ -1,0 +1,115 @@
+"""What drafting for one target has taught so far: what it costs, and what comes of it."""
+
+from __future__ import annotations
+
+from utils.acceptance import of_margins, of_matches
+from utils.cost_table import LARGEST_SURPRISE, CostTable
+from utils.performance_monitor import RoundStats, ratio
+
+RATE_SHARE = 0.02
+REFRESH_ROUNDS = 16
+COST_SHARE = 0.1
+PROBE_BUDGET = 0.02
+FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
+CATCH_UP_SHARE = 0.25
+# As if so much had been written before: what may be spent on the first looks.
+CREDIT_TOKENS = 400
+
+
+class DraftingRecord:
+    """Costs and acceptance, kept over many answers; times are at the pace of the cost table."""
+
+    def __init__(self, costs: CostTable, *, draft_token_s: float | None = None) -> None:
+        """`draft_token_s` is what a drafted token costs, as far as known."""
+        self.costs = costs
+        self.margins = of_margins()
+        self.matches = of_matches()
+        self.draft_token_s = 0.2 * costs.seconds(1) if draft_token_s is None else draft_token_s
+        self._overhead_s = 0.0
+        self._drafts = 0
+        self._tokens = self._seconds = 0.0
+        self._probe_gap = FIRST_PROBE_TOKENS
+        self._since_probe = 0
+        self._elapsed_s, self._probe_loss_s = CREDIT_TOKENS * costs.seconds(1), 0.0
+        self._pass_s: list[float] = []
+        self._depth, self._age = -1, 0
+
+    def begin_answer(self) -> None:
+        """Look again soon: another question is another text."""
+        self._probe_gap = min(self._probe_gap, 4 * FIRST_PROBE_TOKENS)
+
+    @property
+    def plain_rate(self) -> float:
+        """Tokens a second without drafts."""
+        return 1 / self.pass_s[0]
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second of the newest rounds; plain decoding is always within reach."""
+        return max(self.plain_rate, ratio(self._tokens, self._seconds))
+
+    @property
+    def pass_s(self) -> list[float]:
+        """Seconds of a round with 0, 1, 2... drafted tokens, without those of drafting them."""
+        if self._depth != self.costs.depth or self._age >= REFRESH_ROUNDS:
+            costs, most = self.costs, self.costs.max_width
+            self._depth, self._age = costs.depth, 0
+            self._pass_s = [
+                costs.seconds(costs.padded_width(width, most)) + self._overhead_s
+                for width in range(1, most + 1)
+            ]
+        return self._pass_s
+
+    def catch_up_share(self, lag: int) -> float:
+        """Return what reading `lag` tokens costs the draft, in drafted tokens."""
+        return CATCH_UP_SHARE * max(0, lag - 2)
+
+    def may_probe(self, lag: int) -> bool:
+        """Tell whether it is time to see if drafting pays by now, within 2 % of all time."""
+        if self._since_probe < self._probe_gap:
+            return False
+        likely_loss_s = self.draft_token_s * (3 + self.catch_up_share(lag))
+        return self._probe_loss_s + likely_loss_s <= PROBE_BUDGET * self._elapsed_s
+
+    def note_round(self, stats: RoundStats, pass_s: float, width: int, *, was_probe: bool) -> None:
+        """Learn from the times of a round."""
+        costs = self.costs
+        costs.note(width, pass_s)
+        costs.move_to(stats.depth)
+        total_s = stats.total_s / costs.pace
+        overhead_s = max(0.0, stats.total_s - stats.draft_s - pass_s) / costs.pace
+        self._overhead_s += COST_SHARE * (min(overhead_s, costs.seconds(1)) - self._overhead_s)
+        self._tokens += RATE_SHARE * (stats.emitted - self._tokens)
+        self._seconds += RATE_SHARE * (total_s - self._seconds)
+        self._elapsed_s += total_s
+        self._age += 1
+        self._since_probe += stats.emitted
+        if was_probe:
+            self._note_probe(stats.emitted, total_s)
+
+    def note_draft(self, count: int, draft_s: float) -> None:
+        """Learn what drafting `count` tokens took."""
+        per_token_s = draft_s / (count * self.costs.pace)
+        largest = LARGEST_SURPRISE * self.draft_token_s
+        clipped = min(max(per_token_s, self.draft_token_s / LARGEST_SURPRISE), largest)
+        # The first rounds count for more: what is known before them may be far off.
+        self._drafts += 1
+        share = max(COST_SHARE, 1 / (1 + self._drafts))
+        self.draft_token_s += share * (clipped - self.draft_token_s)
+
+    def verdict(self) -> str:
+        """Say why nothing is drafted."""
+        rate = self.margins.recent
+        return (
+            f"drafting would not be faster here: {rate:.0%} of what is drafted is accepted, and a "
+            f"pass over 4 tokens costs {self.costs.seconds(4) / self.costs.seconds(1):.1f} steps"
+        )
+
+    def _note_probe(self, emitted: int, total_s: float) -> None:
+        loss_s = total_s - emitted / self.plain_rate
+        self._probe_loss_s += max(0.0, loss_s)
+        self._since_probe = 0
+        paid = loss_s < 0
+        self._probe_gap = (
+            FIRST_PROBE_TOKENS if paid else min(2 * self._probe_gap, LAST_PROBE_TOKENS)
+        )
