@@ -21,6 +21,7 @@ from utils.settings_reference import describe_settings
 ROOT = Path(__file__).resolve().parent
 EMBEDDED = "embedded"
 LOOKUP = "lookup"
+AUTO = "auto"
 PREFIX = "SPECCHAT_"
 ENV_FILE = ".env"
 
@@ -63,6 +64,13 @@ class SamplingParams(BaseModel):
     stop: tuple[Annotated[str, Field(min_length=1, max_length=128)], ...] = Field(
         (), max_length=16, description="Texts that end the answer; they are not part of it."
     )
+    json_output: bool = Field(False, description="Answer with a JSON object.")
+    json_schema: str | None = Field(
+        None, max_length=65_536, description="Answer with JSON that this JSON schema describes."
+    )
+    grammar: str | None = Field(
+        None, max_length=65_536, description="Answer with a text of this grammar, in GBNF."
+    )
 
     @property
     def is_greedy(self) -> bool:
@@ -86,10 +94,11 @@ class SpeculativeConfig(BaseModel):
 
     enabled: bool = Field(True, description="Draft and verify; off is plain decoding.")
     draft_model: str = Field(
-        EMBEDDED,
+        AUTO,
         min_length=1,
         max_length=512,
-        description="`embedded`, `lookup` (no model), or the name of a GGUF in a model folder.",
+        description="`auto` (what suits the target best), `embedded`, `lookup` (no model), or the "
+        "name of a GGUF in a model folder.",
     )
     draft_length: DraftLengthName = Field(
         "adaptive",

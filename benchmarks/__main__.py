@@ -1,4 +1,10 @@
-"""`python -m benchmarks`: speculative against plain decoding; `... loop`: our loop's own cost."""
+"""Measure what speculative decoding gains: a pair against itself, fixed lengths, and other engines.
+
+pairs (unless told otherwise): every way of drafting against plain decoding, prompt by prompt;
+loop: our plain decoding against a bare llama_decode loop;
+gate: exit with 1 unless drafting gains and plain decoding keeps up, in two minutes;
+build-llama-server: compile the peer that --peers asks for.
+"""
 
 from __future__ import annotations
 
@@ -6,90 +12,153 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
-from benchmarks.comparison import Setting, compare
+from benchmarks.comparison import Comparison, Setting, compare
+from benchmarks.gate import PROMPTS as GATE_PROMPTS
+from benchmarks.gate import run_gate
+from benchmarks.history import remember_conversation
 from benchmarks.latency import measure_latency
+from benchmarks.llama_server import build_server, built_server, grid
 from benchmarks.loop import measure_loop
-from benchmarks.machine import describe_machine, load_warning
+from benchmarks.machine import LoadWatch, describe_machine, load_warning
+from benchmarks.merge import merged
+from benchmarks.models import Pair, grow
+from benchmarks.options import parse, ways_of
+from benchmarks.page import as_html
+from benchmarks.peers import PeerRates, measure_peers
 from benchmarks.report import PairResult, Report
-from benchmarks.rig import Rig
-from benchmarks.suite import PROMPTS, load_suite
-from config import ROOT, ModelOptions
+from benchmarks.rig import PLAIN, Rig
+from benchmarks.suite import Suite, load_suite
+from benchmarks.upkeep import controller_share, measure_memory
+from config import ModelOptions
 
-TARGET = ROOT / "models" / "demo-target.gguf"
-DRAFT = ROOT / "models" / "demo-draft.gguf"
+LOOP_RUNS, LOOP_TOKENS = 5, 64
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write JSON or Markdown where asked."""
-    options = _parse(arguments)
+    """Measure, print tables, and write reports where asked."""
+    options = parse(arguments, __doc__)
+    if options.what == "build-llama-server":
+        print(build_server(options.models_folder, tell=_tell))
+        return
     report = Report(describe_machine())
     warning = load_warning(report.machine)
     if warning and not options.busy:
+        if options.what == "gate":
+            print(f"gate: nothing was judged, {warning}")
+            return
         sys.exit(f"{warning}; --busy measures all the same")
-    model_options = ModelOptions(context_tokens=options.context, threads=options.threads)
-    if options.what == "loop":
-        report.loop = measure_loop(options.target, model_options)
-    else:
-        _measure_pairs(report, options, model_options)
+    if options.what == "gate":
+        _judge(options)
+        return
+    try:
+        _measure(report, options)
+    except ValueError as error:
+        sys.exit(str(error))
     print(report.as_text())
+
+
+def _measure(report: Report, options: argparse.Namespace) -> None:
+    for target, draft in _pairs(options):
+        with Rig(target, draft, _model_options(options)) as rig:
+            if options.what == "loop":
+                report.loop = measure_loop(rig)
+            else:
+                _measure_pair(report, rig, options)
+        _write(report, options)
+
+
+def _measure_pair(report: Report, rig: Rig, options: argparse.Namespace) -> None:
+    suite = load_suite(options.suite, limit=options.prompts, categories=options.categories)
+    target, draft = rig.target.header.path, rig.draft.header.path if rig.draft else None
+    has_upkeep = "upkeep" not in options.skip
+    loop = measure_loop(rig, runs=LOOP_RUNS, tokens=LOOP_TOKENS) if has_upkeep else None
+    memory = measure_memory(target, draft, _model_options(options)) if has_upkeep else None
+    if options.depth:
+        remember_conversation(rig, suite, options.suite, tokens=options.depth)
+    for temperature in options.temperatures:
+        setting = Setting(
+            ways=ways_of(options),
+            temperature=temperature,
+            max_tokens=options.tokens,
+            repeats=options.repeats,
+        )
+        _tell(f"{target.stem}, temperature {temperature:g}")
+        watch = LoadWatch()
+        is_compared = options.peers != "only"
+        result = PairResult(
+            target.stem,
+            rig.draft_name,
+            rig.target.info.quantization,
+            compare(rig, suite, setting, _tell) if is_compared else Comparison(setting, []),
+            loop,
+            memory,
+            controller_share(rig, suite, setting) if has_upkeep else None,
+            _measure_peers(rig, suite, setting, options),
+            rig.costs,
+        )
+        result.other_load = watch.others()
+        report.pairs.append(result)
+        _write(report, options)
+    if "latency" not in options.skip:
+        report.latencies += [
+            measure_latency(rig, suite, way) for way in (PLAIN, *ways_of(options)[:1])
+        ]
+
+
+def _measure_peers(
+    rig: Rig, suite: Suite, setting: Setting, options: argparse.Namespace
+) -> PeerRates | None:
+    if options.peers == "no":
+        return None
+    program: Path = options.llama_server or built_server(options.models_folder)
+    if not program.exists():
+        sys.exit(f"there is no {program}: run `python -m benchmarks build-llama-server`")
+    settings = grid(with_draft=rig.draft is not None, is_small=options.peers == "few")
+    return measure_peers(rig, suite, setting, program=program, settings=settings, tell=_tell)
+
+
+def _judge(options: argparse.Namespace) -> None:
+    suite = load_suite(options.suite, limit=options.prompts or GATE_PROMPTS)
+    target, draft = _pairs(options)[0]
+    with Rig(target, draft, _model_options(options)) as rig:
+        problems = run_gate(rig, suite, _tell)
+    if problems:
+        sys.exit("gate: " + "\n      ".join(problems))
+    print("gate: drafting gains, no category is slower, and plain decoding keeps up")
+
+
+def _pairs(options: argparse.Namespace) -> list[Pair]:
+    if options.grow:
+        return grow(
+            options.models_folder,
+            options.grow,
+            options.types,
+            vocabulary=options.pad_vocab,
+            tell=_tell,
+        )
+    return [(target, options.draft) for target in options.target]
+
+
+def _model_options(options: argparse.Namespace) -> ModelOptions:
+    return ModelOptions(context_tokens=options.context, threads=options.threads)
+
+
+def _write(report: Report, options: argparse.Namespace) -> None:
     if options.json:
-        options.json.write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+        figures = report.as_dict()
+        if options.update and options.json.exists():
+            figures = merged(json.loads(options.json.read_text(encoding="utf-8")), figures)
+        options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if options.markdown:
         options.markdown.write_text(report.as_markdown(), encoding="utf-8")
+    if options.html:
+        options.html.write_text(as_html(report), encoding="utf-8")
 
 
-def _measure_pairs(
-    report: Report, options: argparse.Namespace, model_options: ModelOptions
-) -> None:
-    suite = load_suite(options.suite, limit=options.prompts)
-    with Rig(options.target, options.draft, model_options) as rig:
-        for drafter, length, temperature in product(
-            options.drafters, options.lengths, options.temperatures
-        ):
-            setting = Setting(
-                drafter=drafter,
-                draft_length=length,
-                temperature=temperature,
-                max_tokens=options.tokens,
-                repeats=options.repeats,
-                threshold=options.threshold,
-            )
-            categories = compare(rig, suite, setting)
-            target = rig.target.info
-            name = options.target.stem
-            report.pairs.append(
-                PairResult(name, rig.name_of(drafter), target.quantization, setting, categories)
-            )
-        for drafter in ("none", *options.drafters):
-            report.latencies.append(
-                measure_latency(rig, suite, drafter=drafter, speculative=setting.speculative)
-            )
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["pairs", "loop"], default="pairs")
-    parser.add_argument("--target", type=Path, default=TARGET, help="GGUF of the target")
-    parser.add_argument("--draft", type=Path, default=DRAFT, help="GGUF of the draft")
-    parser.add_argument(
-        "--drafters", nargs="+", choices=["model", "lookup"], default=["model", "lookup"]
-    )
-    parser.add_argument("--lengths", nargs="+", type=int, default=[5], help="draft lengths")
-    parser.add_argument("--temperatures", nargs="+", type=float, default=[0.0, 0.8])
-    parser.add_argument("--tokens", type=int, default=160, help="longest answer")
-    parser.add_argument("--repeats", type=int, default=2, help="of plain, spec, spec, plain")
-    parser.add_argument("--threshold", type=float, default=0.7, help="0: never pause drafting")
-    parser.add_argument("--suite", type=Path, default=PROMPTS, help="JSON of prompts by category")
-    parser.add_argument("--prompts", type=int, help="at most so many of a category")
-    parser.add_argument("--threads", type=int, help="default: physical cores")
-    parser.add_argument("--context", type=int, default=2048, help="context in tokens")
-    parser.add_argument("--busy", action="store_true", help="measure on a busy machine too")
-    parser.add_argument("--json", type=Path, help="file to write")
-    parser.add_argument("--markdown", type=Path, help="file to write")
-    return parser.parse_args(arguments)
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

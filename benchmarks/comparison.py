@@ -1,8 +1,9 @@
-"""Speculative against plain decoding of the same target, prompt by prompt.
+"""Ways to draft against plain decoding of the same target, prompt by prompt.
 
-Each prompt is answered plain, speculatively, speculatively, plain, with the same seed, from empty
-caches. An answer ends where the model ends it: both ways write the same text, so both are equally
-long, and nobody measures what a model says after its end.
+Each prompt is answered plain, in every way, in every way in reverse order, and plain again, with
+the same seed, from empty caches: drift of the machine hits all alike. An answer ends where the
+model ends it: all ways write the same text, so all are equally long, and nobody measures what a
+model says after its end.
 """
 
 from __future__ import annotations
@@ -10,64 +11,78 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from statistics import median
+from statistics import fmean, median
 
-from benchmarks.rig import Answer, DrafterName, Rig
+from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Rig, Way
 from benchmarks.suite import Suite
-from config import SamplingParams, SpeculativeConfig
+from config import SamplingParams
 from utils.performance_monitor import ratio
 
-RESAMPLES = 2000
+RESAMPLES = 1000
 ALL = "all"
-Ask = Callable[[DrafterName], Answer]
+Ask = Callable[[Way], Answer]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What is compared with plain decoding, and how long."""
 
-    drafter: DrafterName
-    draft_length: int
+    ways: tuple[Way, ...]
     temperature: float
     max_tokens: int = 160
     repeats: int = 2
-    threshold: float = SpeculativeConfig().acceptance_threshold
     seed: int = 1
 
     @property
     def sampling(self) -> SamplingParams:
-        """How tokens are chosen in both modes."""
+        """How tokens are chosen in all ways."""
         return SamplingParams(
             temperature=self.temperature, max_tokens=self.max_tokens, seed=self.seed
         )
 
     @property
-    def speculative(self) -> SpeculativeConfig:
-        """How is drafted; a failing drafter fails the benchmark."""
-        return SpeculativeConfig(
-            max_draft_tokens=self.draft_length,
-            acceptance_threshold=self.threshold,
-            fallback_enabled=False,
-        )
+    def round(self) -> tuple[Way, ...]:
+        """The order of one repeat."""
+        return (PLAIN, *self.ways, *self.ways[::-1], PLAIN)
 
 
 @dataclass(slots=True)
-class PromptResult:
-    """One prompt: seconds per token of every run, and the rounds of the speculative ones."""
+class Runs:
+    """One prompt answered in one way: seconds per token of every run, and the rounds."""
 
-    category: str
-    plain_s: list[float] = field(default_factory=list)
-    speculative_s: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
     drafted: int = 0
     accepted: int = 0
     tokens: int = 0
     rounds: int = 0
-    same_text: bool = True
+    texts: set[tuple[int, ...]] = field(default_factory=set)
 
-    @property
-    def speedup(self) -> float:
-        """Median plain time per token over median speculative time per token."""
-        return ratio(median(self.plain_s), median(self.speculative_s))
+    def add(self, answer: Answer) -> None:
+        """Take in an answer."""
+        stats = answer.stats
+        self.seconds.append(stats.tpot_s)
+        self.drafted += stats.drafted
+        self.accepted += stats.accepted
+        self.tokens += stats.completion_tokens
+        self.rounds += stats.rounds
+        self.texts.add(answer.token_ids)
+
+
+@dataclass(slots=True)
+class PromptResult:
+    """One prompt, answered in all ways."""
+
+    category: str
+    runs: dict[Way, Runs]
+
+    def speedup(self, way: Way) -> float:
+        """Median plain time per token over that of the way."""
+        return ratio(median(self.runs[PLAIN].seconds), median(self.runs[way].seconds))
+
+    def is_same_text(self, way: Way) -> bool:
+        """Tell whether the way always wrote what plain decoding did."""
+        return len(self.runs[PLAIN].texts | self.runs[way].texts) == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,70 +100,113 @@ class CategoryResult:
     same_texts: int
 
 
-def compare(rig: Rig, suite: Suite, setting: Setting) -> list[CategoryResult]:
-    """Measure every prompt; return the categories, the worst first, and all prompts last."""
+@dataclass(slots=True)
+class Comparison:
+    """All prompts of a suite in all ways of a setting."""
+
+    setting: Setting
+    results: list[PromptResult]
+    _known: dict[Way, list[CategoryResult]] = field(default_factory=dict)
+
+    def categories(self, way: Way) -> list[CategoryResult]:
+        """Return the categories, the worst first, and all prompts last; none without results."""
+        if not self.results:
+            return []
+        if way not in self._known:
+            self._known[way] = self._summarize(way)
+        return self._known[way]
+
+    def mean(self, way: Way) -> float:
+        """Return the mean speedup over the categories."""
+        speedups = [category.speedup for category in self.categories(way)[:-1]]
+        return fmean(speedups) if speedups else 0.0
+
+    @property
+    def best_fixed(self) -> Way | None:
+        """The fixed length with the highest mean over the categories."""
+        fixed = [way for way in self.setting.ways if way.is_fixed and self.results]
+        return max(fixed, key=self.mean, default=None)
+
+    @property
+    def adaptive_vs_best_fixed(self) -> float | None:
+        """Mean of adaptive drafting over that of the best fixed length, of the same run."""
+        best = self.best_fixed
+        if best is None or ADAPTIVE not in self.setting.ways:
+            return None
+        return ratio(self.mean(ADAPTIVE), self.mean(best))
+
+    def _summarize(self, way: Way) -> list[CategoryResult]:
+        names = dict.fromkeys(result.category for result in self.results)
+        found = [
+            summarize(name, [result for result in self.results if result.category == name], way)
+            for name in names
+        ]
+        worst_first = sorted(found, key=lambda category: category.speedup)
+        return [*worst_first, summarize(ALL, self.results, way)]
+
+
+def compare(
+    rig: Rig, suite: Suite, setting: Setting, tell: Tell = lambda _line: None
+) -> Comparison:
+    """Measure every prompt; `tell` gets a line about each."""
+    rig.begin_user()
     results = []
     for category, prompts in suite.items():
-        for question in prompts:
-            prompt = rig.encode(question)
-            results.append(measure_prompt(category, _asker(rig, prompt, setting), setting))
-    categories = [
-        summarize(name, [result for result in results if result.category == name]) for name in suite
-    ]
-    worst_first = sorted(categories, key=lambda category: category.speedup)
-    return [*worst_first, summarize(ALL, results)]
+        for turns in prompts:
+            result = measure_prompt(category, _asker(rig, rig.encode(*turns), setting), setting)
+            results.append(result)
+            speedups = (f"{way.name} {result.speedup(way):.2f}" for way in setting.ways)
+            tell(f"{category}: {', '.join(speedups)}")
+    return Comparison(setting, results)
 
 
 def measure_prompt(category: str, ask: Ask, setting: Setting) -> PromptResult:
-    """Answer in the order plain, speculative, speculative, plain, as often as set."""
-    result = PromptResult(category)
-    plain_texts, speculative_texts = set(), set()
+    """Answer in the setting's order, as often as set."""
+    result = PromptResult(category, {way: Runs() for way in setting.round})
     for _ in range(setting.repeats):
-        for drafter in ("none", setting.drafter, setting.drafter, "none"):
-            answer = ask(drafter)
-            if drafter == "none":
-                result.plain_s.append(answer.stats.tpot_s)
-                plain_texts.add(answer.token_ids)
-                continue
-            speculative_texts.add(answer.token_ids)
-            result.speculative_s.append(answer.stats.tpot_s)
-            result.drafted += answer.stats.drafted
-            result.accepted += answer.stats.accepted
-            result.tokens += answer.stats.completion_tokens
-            result.rounds += answer.stats.rounds
-    result.same_text = len(plain_texts | speculative_texts) == 1
+        for way in setting.round:
+            result.runs[way].add(ask(way))
     return result
 
 
-def summarize(name: str, results: Sequence[PromptResult]) -> CategoryResult:
+def summarize(name: str, results: Sequence[PromptResult], way: Way) -> CategoryResult:
     """Return the figures of a category."""
-    speedups = [result.speedup for result in results]
-    low, high = bootstrap_interval(speedups)
+    speedups = [result.speedup(way) for result in results]
+    runs = [result.runs[way] for result in results]
+    low, high = bootstrap_interval(results, way)
     return CategoryResult(
         name=name,
         speedup=median(speedups),
         low=low,
         high=high,
-        acceptance=ratio(sum(r.accepted for r in results), sum(r.drafted for r in results)),
-        tokens_per_forward=ratio(sum(r.tokens for r in results), sum(r.rounds for r in results)),
-        plain_tokens_per_second=ratio(1, median(median(r.plain_s) for r in results)),
+        acceptance=ratio(sum(r.accepted for r in runs), sum(r.drafted for r in runs)),
+        tokens_per_forward=ratio(sum(r.tokens for r in runs), sum(r.rounds for r in runs)),
+        plain_tokens_per_second=ratio(1, median(median(r.runs[PLAIN].seconds) for r in results)),
         prompts=len(results),
-        same_texts=sum(result.same_text for result in results),
+        same_texts=sum(result.is_same_text(way) for result in results),
     )
 
 
-def bootstrap_interval(values: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the median."""
-    rng = Random(seed)  # noqa: S311 - statistics, not secrets
-    medians = sorted(median(rng.choices(values, k=len(values))) for _ in range(RESAMPLES))
+def bootstrap_interval(results: Sequence[PromptResult], way: Way) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the median, over prompts and the runs of each."""
+    rng = Random(0)  # noqa: S311 - statistics, not secrets
+
+    def redraw(result: PromptResult) -> float:
+        plain, drafted = result.runs[PLAIN].seconds, result.runs[way].seconds
+        return ratio(
+            median(rng.choices(plain, k=len(plain))), median(rng.choices(drafted, k=len(drafted)))
+        )
+
+    medians = sorted(
+        median(redraw(result) for result in rng.choices(results, k=len(results)))
+        for _ in range(RESAMPLES)
+    )
     return medians[RESAMPLES // 40], medians[-RESAMPLES // 40]
 
 
 def _asker(rig: Rig, prompt: Sequence[int], setting: Setting) -> Ask:
-    def ask(drafter: DrafterName) -> Answer:
+    def ask(way: Way) -> Answer:
         rig.forget()
-        return rig.answer(
-            prompt, sampling=setting.sampling, speculative=setting.speculative, drafter=drafter
-        )
+        return rig.answer(prompt, setting.sampling, way)
 
     return ask

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.rig import DrafterName, Rig
+from benchmarks.rig import Rig, Way
 from benchmarks.suite import Suite
-from config import SamplingParams, SpeculativeConfig
+from config import SamplingParams
 
 PROMPT_TOKENS = 200
 RUNS = 9
@@ -26,9 +26,7 @@ class Latency:
     second_prefilled_tokens: int
 
 
-def measure_latency(
-    rig: Rig, suite: Suite, *, drafter: DrafterName, speculative: SpeculativeConfig
-) -> Latency:
+def measure_latency(rig: Rig, suite: Suite, way: Way) -> Latency:
     """Ask with a prompt of about 200 tokens, nine times, then a second question."""
     sampling = SamplingParams(temperature=0, max_tokens=64)
     question = _long_question(rig, suite)
@@ -36,13 +34,11 @@ def measure_latency(
     answers = []
     for _ in range(RUNS):
         rig.forget()
-        answers.append(
-            rig.answer(prompt, sampling=sampling, speculative=speculative, drafter=drafter)
-        )
+        answers.append(rig.answer(prompt, sampling, way))
     second = rig.encode(question, answers[-1].text, "Say that again.")
-    again = rig.answer(second, sampling=sampling, speculative=speculative, drafter=drafter)
+    again = rig.answer(second, sampling, way)
     return Latency(
-        drafter=rig.name_of(drafter),
+        drafter=way.name,
         prompt_tokens=len(prompt),
         ttft_ms=1000 * median(answer.stats.ttft_s for answer in answers),
         tpot_ms=1000 * median(answer.stats.tpot_s for answer in answers),
@@ -54,9 +50,9 @@ def measure_latency(
 
 def _long_question(rig: Rig, suite: Suite) -> str:
     """Return words of the suite that make a prompt of about 200 tokens."""
-    words = " ".join(prompt for prompts in suite.values() for prompt in prompts).split()
-    words *= 1 + PROMPT_TOKENS // len(words)
+    words = " ".join(turn for prompts in suite.values() for turns in prompts for turn in turns)
+    several = words.split() * (1 + PROMPT_TOKENS // len(words.split()))
     count = 1
-    while len(rig.encode(" ".join(words[: count + 1]))) <= PROMPT_TOKENS:
+    while len(rig.encode(" ".join(several[: count + 1]))) <= PROMPT_TOKENS:
         count += 1
-    return " ".join(words[:count])
+    return " ".join(several[:count])

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 
-from benchmarks.rig import Rig
-from config import ModelOptions, SamplingParams, SpeculativeConfig
+from benchmarks.rig import PLAIN, Rig
+from config import SamplingParams
 from utils.llama.library import native
 from utils.llama.model import LlamaModel
 
@@ -30,34 +29,40 @@ class LoopCost:
     ours_us: float
 
     @property
+    def plain_vs_llama_cpp(self) -> float:
+        """Our tokens per second over those of the bare loop."""
+        return self.bare_us / self.ours_us
+
+    @property
     def bookkeeping_share(self) -> float:
         """Part of our time that the bare loop does not need."""
-        return 1 - self.bare_us / self.ours_us
+        return 1 - self.plain_vs_llama_cpp
 
 
-def measure_loop(path: Path, options: ModelOptions) -> LoopCost:
-    """Let both write the same answer in turn."""
-    sampling = SamplingParams(temperature=0, max_tokens=TOKENS)
+def measure_loop(rig: Rig, *, runs: int = RUNS, tokens: int = TOKENS) -> LoopCost:
+    """Let both write the same answer in turn; each is first as often as second."""
+    sampling = SamplingParams(temperature=0, max_tokens=tokens)
+    prompt = rig.encode(QUESTION)
+    wanted = rig.answer(prompt, sampling, PLAIN).token_ids
     bare_s, ours_s = [], []
-    with Rig(path, None, options) as rig:
-        prompt = rig.encode(QUESTION)
-        for _ in range(RUNS):
+    for run in range(runs):
+        for is_ours in (True, False) if run % 2 else (False, True):
             rig.forget()
-            answer = rig.answer(
-                prompt, sampling=sampling, speculative=SpeculativeConfig(), drafter="none"
-            )
-            count = answer.stats.completion_tokens
-            token_ids, seconds = _decode_bare(rig.target, prompt, count)
-            if tuple(token_ids) != answer.token_ids:
-                raise RuntimeError("the bare loop wrote another text")
-            bare_s.append(seconds)
-            ours_s.append(answer.stats.tpot_s)
-        name = f"{path.stem} {rig.target.info.quantization}"
-    return LoopCost(name, count, 1e6 * median(bare_s), 1e6 * median(ours_s))
+            if is_ours:
+                answer = rig.answer(prompt, sampling, PLAIN)
+                ours_s.append(answer.stats.tpot_s)
+                token_ids = answer.token_ids
+            else:
+                token_ids, seconds = _decode_bare(rig.target, prompt, len(wanted))
+                bare_s.append(seconds)
+            if token_ids != wanted:
+                raise RuntimeError("one of both wrote another text")
+    name = f"{rig.target.header.path.stem} {rig.target.info.quantization}"
+    return LoopCost(name, len(wanted), 1e6 * median(bare_s), 1e6 * median(ours_s))
 
 
-def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[list[int], float]:
-    """Return `count` greedy tokens and the seconds per token, in as few lines as can be."""
+def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[tuple[int, ...], float]:
+    """Return `count` greedy tokens and the seconds per token, from and to empty caches."""
     context, size = model._context, model.vocabulary.size  # the very same kernels and threads
     native.llama_memory_clear(native.llama_get_memory(context), True)  # noqa: FBT003
     _feed(context, prompt[:-1])
@@ -67,7 +72,9 @@ def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[list
         _feed(context, token_ids[-1:])
         logits = native.llama_get_logits_ith(context, -1)
         token_ids.append(int(np.ctypeslib.as_array(logits, (size,)).argmax()))
-    return token_ids[1:], (perf_counter() - begin) / count
+    seconds = (perf_counter() - begin) / count
+    native.llama_memory_clear(native.llama_get_memory(context), True)  # noqa: FBT003
+    return tuple(token_ids[1:]), seconds
 
 
 def _feed(context: int | None, token_ids: list[int]) -> None:

@@ -14,6 +14,7 @@ from utils.llama.library import has_gpu, library_version
 from utils.llama.threads import physical_cores
 
 QUIET_LOAD = 0.5
+STATISTICS = Path("/proc/stat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,37 @@ def load_warning(machine: Machine) -> str:
         f"the machine is busy: its load average is {machine.load_average}, over {QUIET_LOAD}; "
         "another process can make decoding a hundred times slower"
     )
+
+
+class LoadWatch:
+    """Tells how many cores others kept busy since it was made; None where nobody can tell.
+
+    What this process started counts as its own once it has ended.
+    """
+
+    def __init__(self) -> None:
+        self._begin = _clocks()
+
+    def others(self) -> float | None:
+        """Return the mean number of cores; what a hypervisor took away counts too."""
+        end = _clocks()
+        if self._begin is None or end is None:
+            return None
+        elapsed_s, busy_s, own_s = (now - then for now, then in zip(end, self._begin, strict=True))
+        return max(0.0, (busy_s - own_s) / elapsed_s) if elapsed_s > 0 else 0.0
+
+
+def _clocks() -> tuple[float, float, float] | None:
+    """Return seconds: of the clock, busy ones of all cores, and those of this process."""
+    try:
+        line = STATISTICS.read_text(encoding="ascii").partition("\n")[0]
+    except OSError:
+        return None
+    user, nice, system, _idle, _waiting, interrupts, soft, stolen = map(int, line.split()[1:9])
+    busy_s = (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+    times = os.times()
+    own_s = times.user + times.system + times.children_user + times.children_system
+    return times.elapsed, busy_s, own_s
 
 
 def _processor() -> str:

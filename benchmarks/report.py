@@ -1,40 +1,94 @@
-"""The figures as JSON, as a text table and as Markdown."""
+"""The figures as JSON, as text tables and as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any
 
-from benchmarks.comparison import ALL, CategoryResult, Setting
+from benchmarks.comparison import ALL, CategoryResult, Comparison
 from benchmarks.latency import Latency
 from benchmarks.loop import LoopCost
 from benchmarks.machine import Machine
+from benchmarks.peers import PeerRates
+from benchmarks.rig import ADAPTIVE, Costs, Way
+from benchmarks.tables import Row, Table, markdown_table, text_table
+from benchmarks.upkeep import MemoryUse
 
-Row = Sequence[str]
+MEAN = "mean over categories"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PairResult:
-    """A target and a drafter under one setting."""
+    """A target and its draft at one temperature; None is what was not measured."""
 
     target: str
     draft: str
     type: str
-    setting: Setting
-    categories: list[CategoryResult]
+    comparison: Comparison
+    loop: LoopCost | None = None
+    memory: MemoryUse | None = None
+    controller_share: float | None = None
+    peers: PeerRates | None = None
+    costs: Costs | None = None
+    other_load: float | None = None
 
     @property
     def title(self) -> str:
         """What was measured, in one line."""
-        return f"{self.target} {self.type}, {self.way}"
+        return f"{self.target} {self.type}, draft {self.draft}, {self.sampling}"
 
     @property
-    def way(self) -> str:
-        """How was drafted and sampled."""
-        setting = self.setting
-        sampling = f"temperature {setting.temperature:g}" if setting.temperature else "greedy"
-        return f"draft {self.draft} ({setting.draft_length} tokens), {sampling}"
+    def sampling(self) -> str:
+        """How tokens were chosen."""
+        temperature = self.comparison.setting.temperature
+        return f"temperature {temperature:g}" if temperature else "greedy"
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """All ways but plain decoding, the one that counts first."""
+        ways = self.comparison.setting.ways
+        return tuple(sorted(ways, key=lambda way: way != ADAPTIVE))
+
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The ratios that summarise the pair."""
+        return {
+            "plain_vs_llama_cpp": self.loop.plain_vs_llama_cpp if self.loop else None,
+            "adaptive_vs_best_fixed": self.comparison.adaptive_vs_best_fixed,
+            "adaptive_vs_llama_server": (
+                self.peers.adaptive_vs_llama_server if self.peers else None
+            ),
+            "memory_overhead": self.memory.overhead if self.memory else None,
+            "controller_share": self.controller_share,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the pair for JSON: the categories are those of adaptive drafting, if measured."""
+        comparison, best = self.comparison, self.comparison.best_fixed
+        return {
+            "target": self.target,
+            "draft": self.draft,
+            "type": self.type,
+            "temperature": comparison.setting.temperature,
+            **self.figures,
+            "categories": [asdict(c) for c in comparison.categories(self.ways[0])],
+            "way": self.ways[0].name,
+            "best_fixed": best.name if best else None,
+            "ways": [
+                {
+                    "name": way.name,
+                    "mean": comparison.mean(way),
+                    "categories": [asdict(c) for c in comparison.categories(way)],
+                }
+                for way in self.ways
+            ],
+            "memory": asdict(self.memory) if self.memory else None,
+            "peers": self.peers.as_dict() if self.peers else None,
+            "costs": asdict(self.costs) if self.costs else None,
+            "other_load": self.other_load,
+        }
 
 
 @dataclass(slots=True)
@@ -48,68 +102,74 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures for JSON."""
-        pairs = [
-            {
-                "target": pair.target,
-                "draft": pair.draft,
-                "type": pair.type,
-                "temperature": pair.setting.temperature,
-                "draft_length": pair.setting.draft_length,
-                "threshold": pair.setting.threshold,
-                "categories": [asdict(category) for category in pair.categories],
-            }
-            for pair in self.pairs
-        ]
         return {
             "machine": self.machine.as_dict(),
-            "pairs": pairs,
+            "pairs": [pair.as_dict() for pair in self.pairs],
             "latencies": [asdict(latency) for latency in self.latencies],
             "loop": asdict(self.loop) if self.loop else None,
         }
 
     def as_text(self) -> str:
         """Return tables for a terminal."""
-        return "\n\n".join(f"{title}\n{_text_table(rows)}" for title, rows in self._tables())
+        tables = [*self._details(), *self.tables()]
+        return "\n\n".join(f"{table.title}\n{text_table(table.rows)}" for table in tables)
 
     def as_markdown(self) -> str:
-        """Return tables for a document: the categories in one, a column a setting."""
+        """Return tables for a document."""
+        parts = (f"{table.title}:\n\n{markdown_table(table.rows)}" for table in self.tables())
+        return "\n\n".join([self.conditions, *parts]) + "\n"
+
+    @property
+    def conditions(self) -> str:
+        """Where and when."""
         machine = self.machine
-        conditions = (
+        return (
             f"{machine.processor}, {machine.physical_cores} physical cores, {machine.system}, "
             f"llama-cpp-python {machine.llama_cpp_python}, {machine.date}; load average before: "
             f"{machine.load_average}."
         )
-        tables = [
-            (f"{title}; speedup (95 % interval), acceptance rate", _overview_rows(pairs))
-            for title, pairs in _by_target(self.pairs).items()
-        ]
-        tables += self._tables()[len(self.pairs) :]
-        parts = (f"{title}:\n\n{_markdown_table(rows)}" for title, rows in tables)
-        return "\n\n".join([conditions, *parts]) + "\n"
 
-    def _tables(self) -> list[tuple[str, list[Row]]]:
-        tables = [(pair.title, _pair_rows(pair)) for pair in self.pairs]
+    @property
+    def measured(self) -> list[PairResult]:
+        """The pairs that were compared with plain decoding, not with peers alone."""
+        return [pair for pair in self.pairs if pair.comparison.results]
+
+    def tables(self) -> list[Table]:
+        """Return what a document shows: a column for each way, and the figures of each pair."""
+        tables = [
+            Table(f"{pair.title}; speedup (95 % interval), acceptance rate", _overview_rows(pair))
+            for pair in self.measured
+        ]
+        if self.pairs:
+            tables.append(Table("Figures", _figure_rows(self.pairs)))
+        tables += [
+            Table(f"{pair.title}; tokens per second in one sitting", _peer_rows(pair.peers))
+            for pair in self.pairs
+            if pair.peers
+        ]
         if self.latencies:
-            tables.append(("Latency", _latency_rows(self.latencies)))
+            tables.append(Table("Latency", _latency_rows(self.latencies)))
         if self.loop:
-            tables.append(("Plain decoding against a bare loop", _loop_rows(self.loop)))
+            tables.append(Table("Plain decoding against a bare loop", _loop_rows(self.loop)))
         return tables
 
+    def _details(self) -> list[Table]:
+        return [
+            Table(f"{pair.title}, {pair.ways[0].name}", _category_rows(pair))
+            for pair in self.measured
+        ]
 
-def _by_target(pairs: Sequence[PairResult]) -> dict[str, list[PairResult]]:
-    targets: dict[str, list[PairResult]] = {}
-    for pair in pairs:
-        targets.setdefault(f"{pair.target} {pair.type}", []).append(pair)
-    return targets
 
-
-def _overview_rows(pairs: Sequence[PairResult]) -> list[Row]:
-    """Return a row a category, the one with the worst figure first, and all prompts last."""
-    found = [{category.name: category for category in pair.categories} for pair in pairs]
-    names = sorted(found[0], key=lambda name: min(column[name].speedup for column in found))
-    names = [*(name for name in names if name != ALL), ALL]
-    cells = [[name, *(_cell(column[name]) for column in found)] for name in names]
-    return [["category", *(pair.way for pair in pairs)], *cells]
+def _overview_rows(pair: PairResult) -> list[Row]:
+    """Return a row a category, the worst of the first way first, then all prompts and the mean."""
+    found = {
+        way: {category.name: category for category in pair.comparison.categories(way)}
+        for way in pair.ways
+    }
+    rows: list[Row] = [["category", *(way.name for way in pair.ways)]]
+    for name in found[pair.ways[0]]:
+        rows.append([name, *(_cell(found[way][name]) for way in pair.ways)])
+    return [*rows, [MEAN, *(f"{pair.comparison.mean(way):.2f}" for way in pair.ways)]]
 
 
 def _cell(category: CategoryResult) -> str:
@@ -117,56 +177,73 @@ def _cell(category: CategoryResult) -> str:
     return f"{category.speedup:.2f} ({interval}), {category.acceptance:.0%}"
 
 
-def _pair_rows(pair: PairResult) -> list[Row]:
+def _category_rows(pair: PairResult) -> list[Row]:
     header = (
-        "category",
-        "speedup",
-        "interval (95 %)",
-        "acceptance",
-        "tokens/forward",
-        "plain tokens/s",
-        "same text",
+        *("category", "speedup", "interval (95 %)", "acceptance"),
+        *("tokens/forward", "plain tokens/s", "same text"),
     )
-    return [
-        header,
-        *(
-            (
-                category.name,
-                f"{category.speedup:.2f}",
-                f"{category.low:.2f} to {category.high:.2f}",
-                f"{category.acceptance:.0%}",
-                f"{category.tokens_per_forward:.2f}",
-                f"{category.plain_tokens_per_second:.0f}",
-                f"{category.same_texts} of {category.prompts}",
-            )
-            for category in pair.categories
-        ),
+    categories = pair.comparison.categories(pair.ways[0])
+    rows = [
+        (
+            category.name,
+            f"{category.speedup:.2f}",
+            f"{category.low:.2f} to {category.high:.2f}",
+            f"{category.acceptance:.0%}",
+            f"{category.tokens_per_forward:.2f}",
+            f"{category.plain_tokens_per_second:.0f}",
+            f"{category.same_texts} of {category.prompts}",
+        )
+        for category in categories
     ]
+    mean = fmean(category.speedup for category in categories if category.name != ALL)
+    return [header, *rows, (MEAN, f"{mean:.2f}", "", "", "", "", "")]
+
+
+def _figure_rows(pairs: Sequence[PairResult]) -> list[Row]:
+    header = (
+        "pair",
+        *(name.replace("_", " ") for name in pairs[0].figures),
+        "best fixed",
+        "load of others",
+    )
+    rows: list[Row] = [header]
+    for pair in pairs:
+        best = pair.comparison.best_fixed
+        figures = ["" if value is None else f"{value:.3f}" for value in pair.figures.values()]
+        load = "" if pair.other_load is None else f"{pair.other_load:.2f}"
+        rows.append([pair.title, *figures, best.name if best else "", load])
+    return rows
+
+
+def _peer_rows(peers: PeerRates) -> list[Row]:
+    """Return a row an engine, the fastest first."""
+    names = sorted(peers.rates, key=peers.mean, reverse=True)
+    categories = list(peers.rates[names[0]])
+    rows: list[Row] = [["engine", *categories, "mean"]]
+    for name in names:
+        rates = [f"{peers.category(name, category):.0f}" for category in categories]
+        rows.append([name, *rates, f"{peers.mean(name):.1f}"])
+    blank = [""] * (len(categories) + 1)
+    return [*rows, *([note, *blank] for note in peers.notes)]
 
 
 def _latency_rows(latencies: Sequence[Latency]) -> list[Row]:
     header = (
-        "drafter",
-        "prompt tokens",
-        "TTFT ms",
-        "TPOT ms",
-        "slowest round ms",
+        *("drafter", "prompt tokens", "TTFT ms", "TPOT ms", "slowest round ms"),
         "second turn: read of prompt tokens",
     )
-    return [
-        header,
-        *(
-            (
-                latency.drafter,
-                f"{latency.prompt_tokens}",
-                f"{latency.ttft_ms:.1f}",
-                f"{latency.tpot_ms:.2f}",
-                f"{latency.slowest_round_ms:.1f}",
-                f"{latency.second_prefilled_tokens} of {latency.second_prompt_tokens}",
-            )
-            for latency in latencies
-        ),
+    rows = [
+        (
+            latency.drafter,
+            f"{latency.prompt_tokens}",
+            f"{latency.ttft_ms:.1f}",
+            f"{latency.tpot_ms:.2f}",
+            f"{latency.slowest_round_ms:.1f}",
+            f"{latency.second_prefilled_tokens} of {latency.second_prompt_tokens}",
+        )
+        for latency in latencies
     ]
+    return [header, *rows]
 
 
 def _loop_rows(loop: LoopCost) -> list[Row]:
@@ -180,19 +257,3 @@ def _loop_rows(loop: LoopCost) -> list[Row]:
             f"{loop.bookkeeping_share:.1%}",
         ),
     ]
-
-
-def _text_table(rows: Sequence[Row]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-
-
-def _markdown_table(rows: Sequence[Row]) -> str:
-    rule = ["---", *["---:"] * (len(rows[0]) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))

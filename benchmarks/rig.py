@@ -6,21 +6,67 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
 
 from config import ModelOptions, SamplingParams, SpeculativeConfig
+from utils.cost_table import CostTable
+from utils.draft_pairs import check_pair
+from utils.drafters.fitting import MakeDrafter
 from utils.drafters.lookup import LookupDrafter
-from utils.drafters.model_drafter import ModelDrafter
-from utils.drafters.protocol import Drafter
+from utils.drafters.portfolio import Portfolio
+from utils.drafters.protocol import SteeredDrafter
+from utils.drafters.record import DraftingRecord
+from utils.engine.calibration import QUESTION, time_passes
+from utils.engine.draft_shelf import MAX_DRAFT_TOKENS, fit_models
 from utils.engine.protocol import ChatMessage
 from utils.events import Finished, Tokens
 from utils.llama.chat_prompt import encode_chat, template_for
 from utils.llama.model import LlamaModel
+from utils.model_session import prefill
 from utils.performance_monitor import GenerationStats
 from utils.speculative_decoding import SpeculativeDecoder
 
-DrafterName = Literal["none", "model", "lookup"]
+DrafterName = Literal["none", "model", "lookup", "adaptive"]
+TIMED_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How an answer is written: by which drafter and, where that is fixed, with what length.
+
+    Below an acceptance rate of `threshold` a fixed length pauses; 0 never pauses.
+    """
+
+    drafter: DrafterName
+    length: int = 0
+    threshold: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        if self.drafter == "none":
+            return "plain"
+        return f"{self.drafter} {self.length}" if self.is_fixed else self.drafter
+
+    @property
+    def is_fixed(self) -> bool:
+        """True where the same number of tokens is drafted in every round."""
+        return self.drafter in ("model", "lookup")
+
+    @property
+    def speculative(self) -> SpeculativeConfig:
+        """How is drafted; a failing drafter fails the benchmark."""
+        return SpeculativeConfig(
+            max_draft_tokens=self.length or MAX_DRAFT_TOKENS,
+            acceptance_threshold=self.threshold,
+            fallback_enabled=False,
+        )
+
+
+PLAIN = Way("none")
+ADAPTIVE = Way("adaptive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +79,14 @@ class Answer:
     slowest_round_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What was measured before adaptive drafting: from it follows what any engine could reach."""
+
+    pass_s: tuple[float, ...]
+    draft_token_s: float | None
+
+
 class Rig:
     """Two models and a decoder over them; `draft` None leaves lookup and plain decoding."""
 
@@ -41,6 +95,11 @@ class Rig:
         self.draft = LlamaModel.open(draft, options) if draft else None
         self.template = template_for(self.target.chat_template, self.target.vocabulary)
         self.decoder = SpeculativeDecoder(self.target.session, self.target.vocabulary)
+        self._make_drafter = self._fit()
+        self._table: CostTable | None = None
+        self._record: DraftingRecord | None = None
+        self._kept_tokens = 0
+        self.costs: Costs | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -51,9 +110,19 @@ class Rig:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for model in (self.draft, self.target):
-            if model is not None:
-                model.close()
+        for model in self._models:
+            model.close()
+
+    @property
+    def _models(self) -> list[LlamaModel]:
+        return [model for model in (self.draft, self.target) if model is not None]
+
+    @property
+    def draft_name(self) -> str:
+        """Name and type of the draft model."""
+        if self.draft is None:
+            return "none"
+        return f"{self.draft.header.path.stem} {self.draft.info.quantization}"
 
     def encode(self, *turns: str) -> list[int]:
         """Return the prompt of a conversation that the user began and that user ends."""
@@ -63,52 +132,102 @@ class Rig:
         )
         return encode_chat(self.target.vocabulary, self.template, messages)
 
+    def remember(self, token_ids: Sequence[int]) -> None:
+        """Read tokens that all prompts begin with into both caches, which keep them."""
+        for model in self._models:
+            for _ in prefill(model.session, token_ids):
+                pass
+        self._kept_tokens = len(token_ids)
+
     def forget(self) -> None:
-        """Empty the caches of both models."""
-        for model in (self.draft, self.target):
-            if model is not None:
-                model.session.rollback(0)
+        """Empty the caches of both models, but for what they are to remember."""
+        for model in self._models:
+            session = model.session
+            session.rollback(min(self._kept_tokens, len(session.cached)))
 
-    def answer(
-        self,
-        prompt: Sequence[int],
-        *,
-        sampling: SamplingParams,
-        speculative: SpeculativeConfig,
-        drafter: DrafterName,
-    ) -> Answer:
+    def begin_user(self) -> None:
+        """Forget what adaptive drafting learnt, as for a new user; costs stay known."""
+        self._record = None
+
+    def answer(self, prompt: Sequence[int], sampling: SamplingParams, way: Way) -> Answer:
         """Write one answer with what the caches hold."""
-        return asyncio.run(self._answer(prompt, sampling, speculative, self._drafter(drafter)))
+        return asyncio.run(self._answer(prompt, sampling, way))
 
-    def name_of(self, drafter: DrafterName) -> str:
-        """Return what reports call the drafter."""
-        if drafter == "model" and self.draft is not None:
-            return f"{self.draft.header.path.stem} {self.draft.info.quantization}"
+    def _model_drafter(self) -> SteeredDrafter | None:
+        return self._make_drafter("draft") if self._make_drafter else None
+
+    def _drafter(self, way: Way) -> SteeredDrafter | LookupDrafter | None:
+        if way.drafter != "model":
+            return LookupDrafter() if way.drafter == "lookup" else None
+        drafter = self._model_drafter()
+        if drafter is None:
+            raise ValueError("no draft model was given: name one with --draft")
         return drafter
 
-    def _drafter(self, name: DrafterName) -> Drafter | None:
-        if name == "lookup":
-            return LookupDrafter()
-        if name == "none":
-            return None
+    def _fit(self) -> MakeDrafter | None:
         if self.draft is None:
-            raise ValueError("no draft model was given: name one with --draft")
-        size = self.target.info.vocabulary_size
-        return ModelDrafter("draft", self.draft.session, vocabulary_size=size)
+            return None
+        check = check_pair(self.target.header, self.draft.header)
+        if not check.compatible:
+            raise ValueError(f"the draft does not suit the target: {check.reason}")
+        return fit_models(self.target, self.draft, check)
 
-    async def _answer(
-        self,
-        prompt: Sequence[int],
-        sampling: SamplingParams,
-        speculative: SpeculativeConfig,
-        drafter: Drafter | None,
-    ) -> Answer:
+    def _portfolio(self) -> Portfolio:
+        """Return all drafters; what earlier answers said is unknown, as each is asked again."""
+        if self._record is None:
+            self._record = self._new_record()
+        return Portfolio(
+            self._model_drafter(),
+            LookupDrafter(),
+            self._record,
+            max_draft_tokens=MAX_DRAFT_TOKENS,
+            fallback_enabled=False,
+        )
+
+    def _new_record(self) -> DraftingRecord:
+        """Measure costs as the engine does when it loads a model and a draft."""
+        draft_token_s = self._time_draft()
+        if self._table is None:
+            self._table = table = self._time_target()
+            seconds = tuple(table.seconds(width) for width in range(1, table.max_width + 1))
+            self.costs = Costs(seconds, draft_token_s)
+        return DraftingRecord(self._table, draft_token_s=draft_token_s)
+
+    def _time_draft(self) -> float | None:
+        if self.draft is None:
+            return None
+        session, kept = self.draft.session, list(self.draft.session.cached)
+        session.rollback(0)
+        times = []
+        for _ in range(TIMED_STEPS):
+            begin = perf_counter()
+            session.decode([self.draft.vocabulary.bos or 0], rows=1)
+            times.append(perf_counter() - begin)
+        _restore(self.draft, kept)
+        return min(times)
+
+    def _time_target(self) -> CostTable:
+        session, kept = self.target.session, list(self.target.session.cached)
+        passes = time_passes(
+            session,
+            self.encode(QUESTION)[: session.n_ctx // 2],
+            max_rows=session.max_rows,
+            should_stop=lambda: False,
+        )
+        _restore(self.target, kept)
+        return CostTable(passes, max_width=session.max_rows)
+
+    async def _answer(self, prompt: Sequence[int], sampling: SamplingParams, way: Way) -> Answer:
         token_ids: list[int] = []
         parts: list[str] = []
         slowest_s = 0.0
         stats: GenerationStats | None = None
         async for event in self.decoder.generate(
-            prompt, sampling=sampling, speculative=speculative, drafter=drafter
+            prompt,
+            sampling=sampling,
+            speculative=way.speculative,
+            drafter=self._drafter(way),
+            portfolio=self._portfolio() if way == ADAPTIVE else None,
         ):
             if isinstance(event, Tokens):
                 token_ids += [token.token_id for token in event.tokens]
@@ -119,3 +238,10 @@ class Rig:
         if stats is None:
             raise RuntimeError("the answer did not finish")
         return Answer(tuple(token_ids), "".join(parts), stats, slowest_s)
+
+
+def _restore(model: LlamaModel, token_ids: Sequence[int]) -> None:
+    model.session.rollback(0)
+    if token_ids:
+        for _ in prefill(model.session, token_ids):
+            pass

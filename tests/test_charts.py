@@ -5,7 +5,14 @@ import math
 
 import pytest
 
-from utils.charts import DARK, LIGHT, POINT_LIMIT, acceptance_figure, speedup_figure
+from utils.charts import (
+    DARK,
+    LIGHT,
+    POINT_LIMIT,
+    acceptance_figure,
+    draft_length_figure,
+    speedup_figure,
+)
 from utils.performance_monitor import RoundStats
 
 
@@ -41,8 +48,9 @@ def test_long_answers_are_thinned_and_keep_the_newest_round(count):
     for figure in (
         acceptance_figure(rounds(count), DARK),
         speedup_figure(rounds(count), 100, DARK),
+        draft_length_figure(rounds(count), DARK),
     ):
-        (line,) = figure.data
+        line = figure.data[-1]
         assert len(line.x) <= POINT_LIMIT
         assert (line.x[-1] if line.x else 0) == count
 
@@ -52,6 +60,8 @@ def test_long_answers_are_thinned_and_keep_the_newest_round(count):
     [
         (acceptance_figure([], LIGHT), "no rounds yet"),
         (acceptance_figure(rounds(3, drafted=0, accepted=0), LIGHT), "nothing was drafted"),
+        (draft_length_figure([], LIGHT), "no rounds yet"),
+        (draft_length_figure(rounds(3, drafted=0, accepted=0), LIGHT), "nothing was drafted"),
         (speedup_figure([], 100, LIGHT), "no rounds yet"),
         (speedup_figure(rounds(3), 0, LIGHT), "no plain speed to compare with"),
     ],
@@ -59,6 +69,18 @@ def test_long_answers_are_thinned_and_keep_the_newest_round(count):
 def test_an_empty_chart_says_why_it_is_empty(figure, note):
     assert [annotation.text for annotation in figure.layout.annotations] == [note]
     assert not figure.layout.shapes
+
+
+def test_the_draft_length_is_drawn_above_what_was_accepted_of_it():
+    accepted, drafted = draft_length_figure(rounds(3, drafted=4, accepted=3), LIGHT).data
+    assert list(accepted.y) == [3, 3, 3]
+    assert list(drafted.y) == [4, 4, 4]
+    assert (accepted.fill, drafted.fill) == ("tozeroy", None)
+
+
+def test_the_draft_length_falls_to_nothing_where_drafting_stops():
+    _, drafted = draft_length_figure([*rounds(2), *rounds(4, drafted=0, accepted=0)], LIGHT).data
+    assert list(drafted.y) == [4, 4, 2.667, 2, 1, 0]
 
 
 def test_there_is_no_line_where_nothing_was_drafted_for_a_while():

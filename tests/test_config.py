@@ -19,7 +19,7 @@ def _empty_folder(monkeypatch, tmp_path):
 
 def test_without_an_environment_the_embedded_pair_speculates():
     settings = load_settings()
-    assert (settings.target_model, settings.speculative.draft_model) == ("embedded", "embedded")
+    assert (settings.target_model, settings.speculative.draft_model) == ("embedded", "auto")
     assert settings.speculative.enabled
     assert settings.speculative.max_draft_tokens == 5
     assert settings.speculative.acceptance_threshold == 0.7
@@ -122,6 +122,9 @@ WRONG = [
     ("SAMPLING__SEED", "-1", "from 0 to 9223372036854775807"),
     ("SAMPLING__MAX_TOKENS", "0", "from 1 to 131072"),
     ("SAMPLING__STOP", "END", "a JSON list of 0 to 16 texts, each a text of 1 to 128 characters"),
+    ("SAMPLING__JSON_OUTPUT", "maybe", "true or false"),
+    ("SAMPLING__JSON_SCHEMA", "x" * 65_537, "a text of 0 to 65536 characters, or empty"),
+    ("SAMPLING__GRAMMAR", "x" * 65_537, "a text of 0 to 65536 characters, or empty"),
 ]
 
 

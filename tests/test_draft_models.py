@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config import ROOT, Settings
-from tests.tiny_gguf import CONTROLS, write_tiny_gguf, write_tiny_mamba, write_tiny_pair
+from tests.tiny_gguf import CONTROLS, write_tiny_gguf, write_tiny_mamba
 from utils.draft_models import (
-    check_pair,
     draft_options,
     find_embedded_draft,
     find_models,
     resolve_draft,
     resolve_target,
 )
+from utils.draft_pairs import check_pair
 from utils.errors import ModelFileError, UnknownModelError
-from utils.llama.gguf_header import read_header
 from utils.model_store import manifest_place
 
 
@@ -36,15 +34,6 @@ def folder(tmp_path):
 
 def settings(*folders: Path) -> Settings:
     return Settings(model_folders=folders)
-
-
-@pytest.fixture(scope="module")
-def header(tmp_path_factory):
-    return read_header(write_tiny_gguf(tmp_path_factory.mktemp("pair") / "target.gguf"))
-
-
-def changed(header, **changes):
-    return replace(header, vocabulary=replace(header.vocabulary, **changes))
 
 
 def test_the_embedded_pair_is_always_there():
@@ -145,60 +134,6 @@ def test_models_of_one_family_share_their_vocabulary(folder):
     assert big.header.vocabulary is small.header.vocabulary
 
 
-def test_a_pair_of_one_family_is_compatible(tmp_path):
-    target, draft = map(read_header, write_tiny_pair(tmp_path))
-    assert check_pair(target, draft) == check_pair(draft, target)
-    assert check_pair(target, draft).compatible
-
-
-def test_the_vocabularies_may_differ_a_little(header):
-    tokens = header.vocabulary.tokens
-    other = changed(header, tokens=(b"other", *tokens[1:5], *tokens[5:-100]), types=())
-    assert check_pair(header, other).compatible
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"kind": "llama"}, "differ in kind: 'llama', the target's is 'gpt2'"),
-        ({"tokens": tuple(b"%d" % n for n in range(641))}, "641 tokens, the target has 512"),
-        ({"add_bos": True, "bos": 1}, "first token added: 1, the target's is None"),
-        ({"add_eos": True, "eos": 4}, "last token added: 4, the target's is None"),
-    ],
-)
-def test_what_makes_a_pair_incompatible_is_said(header, changes, reason):
-    check = check_pair(header, changed(header, **changes))
-    assert not check.compatible
-    assert reason in check.reason
-
-
-@pytest.mark.parametrize("token_id", [5, 100, 511])
-def test_the_first_different_token_is_named(header, token_id):
-    tokens = list(header.vocabulary.tokens)
-    was = tokens[token_id].decode()
-    tokens[token_id:] = [b"odd%d" % n for n in range(len(tokens) - token_id)]
-    check = check_pair(header, changed(header, tokens=tuple(tokens)))
-    assert f"at token {token_id}: 'odd0', the target's is {was!r}" in check.reason
-
-
-def test_equal_first_tokens_are_no_difference(header):
-    both = changed(header, add_bos=True, bos=1)
-    assert check_pair(both, both).compatible
-    assert not check_pair(both, changed(header, add_bos=True, bos=2)).compatible
-
-
-def test_sentencepiece_models_add_a_first_token_unless_told_otherwise(header):
-    unsaid = changed(header, kind="llama", add_bos=None, bos=1)
-    assert check_pair(unsaid, changed(header, kind="llama", add_bos=True, bos=1)).compatible
-    assert not check_pair(unsaid, changed(header, kind="llama", add_bos=False)).compatible
-
-
-def test_a_recurrent_model_is_no_partner(header, tmp_path):
-    mamba = read_header(write_tiny_mamba(tmp_path / "mamba.gguf"))
-    assert "draft cannot take tokens back: mamba" in check_pair(header, mamba).reason
-    assert "target cannot take tokens back: mamba" in check_pair(mamba, header).reason
-
-
 def test_the_selector_offers_embedded_lookup_and_smaller_models(folder):
     (folder / "broken.gguf").write_bytes(b"GGUF")
     write_tiny_gguf(folder / "other.gguf", layers=1, control_texts=CONTROLS[:4])
@@ -209,8 +144,10 @@ def test_the_selector_offers_embedded_lookup_and_smaller_models(folder):
     assert options["small"].compatible
     assert options["small"].size_bytes == (folder / "small.gguf").stat().st_size
     assert options["small"].label == "small (Q4_0, 0 MiB)"
-    assert "at token 5" in options["other"].reason
-    assert "4096 tokens, the target has 512" in options["embedded"].reason
+    assert options["other"].label == "other (Q4_0, 0 MiB, another vocabulary, 99% in common)"
+    assert (options["other"].compatible, options["other"].warning) == (True, "")
+    assert options["embedded"].label == "Embedded draft (another vocabulary, 9% in common)"
+    assert "9% in common: fewer of its guesses will be right" in options["embedded"].warning
     assert "truncated" in options["broken"].reason
 
 
@@ -246,7 +183,7 @@ def test_models_of_ollama_are_targets_and_drafts_where_they_lie(tmp_path: Path):
     assert resolve_target("tale:7b", settings).parent == tmp_path / "blobs"
     options = {option.name: option for option in draft_options(settings, "tale:7b")}
     assert options["tale:1b"].compatible
-    assert not options["embedded"].compatible
+    assert options["embedded"].overlap < 0.2
     assert "tale:7b" not in options
 
 

@@ -18,9 +18,12 @@ import pytest
 
 from config import FlashAttention, ModelOptions, SamplingParams, SpeculativeConfig
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_pair
+from utils.cost_table import CostTable
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.model_drafter import ModelDrafter
+from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter
+from utils.drafters.record import DraftingRecord
 from utils.events import Mode, Tokens
 from utils.llama.model import LlamaModel
 from utils.performance_monitor import RoundStats
@@ -153,6 +156,33 @@ async def test_the_answer_is_the_same_with_the_draft_swapped_between_turns(pair:
         for drafter in (None, *pair.drafters.values(), None)
     ]
     assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+async def test_whatever_the_portfolio_drafts_the_text_is_plain_text(
+    pair: Pair, temperature: float
+) -> None:
+    if pair.quantization != "Q4_0":
+        return
+    # Passes that cost the same however wide they are: then it drafts with all it has.
+    record = DraftingRecord(CostTable({0: {1: 1e-3, 17: 1e-3}}, max_width=17), draft_token_s=1e-6)
+    model = pair.drafters["draft"]
+    assert isinstance(model, ModelDrafter)
+    drafted = 0
+    for index, prompt in enumerate(random_prompts(pair, 24)):
+        sampling = pair.sampling(temperature, index)
+        plain, _ = await pair.write(prompt, sampling, 1, None)
+        lookup = LookupDrafter(remembered_tokens=512)
+        portfolio = Portfolio(model, lookup, record, max_draft_tokens=16)
+        tokens: list[int] = []
+        async for event in pair.decoder.generate(
+            prompt, sampling=sampling, speculative=SpeculativeConfig(), portfolio=portfolio
+        ):
+            if isinstance(event, Tokens):
+                tokens += [token.token_id for token in event.tokens]
+                drafted += sum(stats.drafted for stats in event.rounds)
+        assert tokens == plain
+    assert drafted > 100
 
 
 @pytest.mark.parametrize("quantization", ["Q4_0", "Q8_0", "F16"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from config import SamplingParams
+from utils.constraint import HeldAnswer
 from utils.errors import ModelError
 from utils.sampling import Chance, Distribution, Sampler, SharedNoise, largest
 
@@ -168,3 +169,44 @@ def test_the_global_random_state_is_left_alone() -> None:
     Chance(1).draw(TOKENS)
     SharedNoise(1).pick(TOKENS, 0)
     assert random.getstate() == state
+
+
+class _Even:
+    """Allows even tokens only."""
+
+    start = 0
+
+    def after(self, state: int, token_id: int) -> int | None:
+        return None if token_id % 2 else state
+
+    def allowed(self, state: int) -> np.ndarray:
+        return np.arange(0, 100, 2, dtype=np.int32)
+
+
+@pytest.mark.parametrize("params", PARAMS)
+def test_what_is_not_allowed_is_left_out_before_all_else(params: SamplingParams) -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        logits = (rng.standard_normal(60) * 3).astype(np.float32)
+        before = rng.integers(0, 30, 20).tolist()
+        before = [2 * token_id for token_id in before]
+        held = HeldAnswer(_Even(), before)
+        got = Sampler(params, held).distribution(logits, before, [4])
+        forbidden = logits.copy()
+        forbidden[1::2] = -1e9
+        wanted = reference(forbidden, params, before, [4])
+        assert set(got.token_ids.tolist()) == {n for n, share in wanted.items() if share > 0}
+        for token_id, share in zip(got.token_ids.tolist(), got.probabilities, strict=True):
+            assert share == pytest.approx(wanted[token_id], rel=1e-3)
+
+
+def test_the_lead_is_over_the_largest_other_that_is_allowed() -> None:
+    logits = np.array([1.0, 9.0, 4.0, 8.0, 3.5, 0.0], np.float32)
+    held = Sampler(SamplingParams(temperature=0), HeldAnswer(_Even(), []))
+    assert held.distribution(logits, []).token_ids.tolist() == [2]
+    assert held.lead(logits, 2, [], []) == pytest.approx(0.5)
+    logits[1] = logits[3] = 3.8
+    assert held.lead(logits, 2, [], []) == pytest.approx(0.5)
+    logits[4] = 3.9
+    assert held.lead(logits, 2, [], []) == pytest.approx(0.1)
+    assert held.lead(logits[:2], 0, [], []) == np.inf

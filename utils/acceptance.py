@@ -35,6 +35,11 @@ class Acceptance:
         """The rate of late, seen with hope: who doubts it wrongly learns no more."""
         return max(self._fast, self._slow)
 
+    @property
+    def newest(self) -> float:
+        """The rate of the newest tokens, seen without hope."""
+        return self._fast
+
     def rate(self, feature: float) -> float:
         """Return the probability that a token with this feature is kept."""
         return self._rates[bisect_right(self._edges, feature)]

@@ -14,6 +14,7 @@ from utils.performance_monitor import RoundStats, ratio, rolling_acceptance, rol
 FONT = "'Source Sans', sans-serif"
 POINT_LIMIT = 300
 WINDOW = 16
+SHORT_WINDOW = 4
 TIMES = "\N{MULTIPLICATION SIGN}"
 HEIGHT = 132
 
@@ -68,29 +69,39 @@ def speedup_figure(
     return _figure(values, axis, colors, unit=TIMES, note=note, level=1.0)
 
 
+def draft_length_figure(rounds: Sequence[RoundStats], colors: ChartColors) -> go.Figure:
+    """Draw how many tokens were drafted, a line, and accepted, an area, in the newest rounds."""
+    drafted = _rolling_mean([stats.drafted for stats in rounds])
+    accepted = _rolling_mean([stats.accepted for stats in rounds])
+    axis = {"range": [0, 1.1 * max([4.0, *drafted])], "nticks": 4, "tickformat": "d"}
+    if not any(drafted):
+        note = "nothing was drafted" if rounds else "no rounds yet"
+        return _figure([], axis, colors, unit="", note=note)
+    return _figure(accepted, axis, colors, unit="accepted", above=drafted, above_unit="drafted")
+
+
 def _figure(
     values: Sequence[float | None],
     y_axis: Mapping[str, object],
     colors: ChartColors,
     *,
     unit: str,
-    note: str,
+    note: str = "",
     level: float | None = None,
+    above: Sequence[float] = (),
+    above_unit: str = "",
 ) -> go.Figure:
-    """Build the figure in one piece, which is far cheaper than step by step."""
+    """Build the figure in one piece, which is far cheaper than step by step.
+
+    `values` are an area under a line, `above` is a second line without one.
+    """
     rounds, shown = _thin(values)
     axis = {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
     x_axis = {"showgrid": False, "rangemode": "tozero", "nticks": 5, "tickformat": "d"}
-    line = {
-        "type": "scatter",
-        "x": rounds,
-        "y": shown,
-        "mode": "lines",
-        "line": {"color": colors.line, "width": 2},
-        "fill": "tozeroy",
-        "fillcolor": colors.fill,
-        "hovertemplate": f"round %{{x}}: %{{y:.2f}} {unit}<extra></extra>",
-    }
+    area = {"fill": "tozeroy", "fillcolor": colors.fill}
+    lines = [_line(rounds, shown, colors.line, unit) | area]
+    if above:
+        lines.append(_line(*_thin(above), colors.reference, above_unit))
     layout = {
         "template": {},
         "height": HEIGHT,
@@ -104,7 +115,20 @@ def _figure(
         "annotations": [_note(note, colors)] if note else [],
         "shapes": [_level(level, colors)] if rounds and level is not None else [],
     }
-    return go.Figure({"data": [line], "layout": layout})
+    return go.Figure({"data": lines, "layout": layout})
+
+
+def _line(
+    rounds: list[int], values: list[float | None], color: str, unit: str
+) -> dict[str, object]:
+    return {
+        "type": "scatter",
+        "x": rounds,
+        "y": values,
+        "mode": "lines",
+        "line": {"color": color, "width": 2},
+        "hovertemplate": f"round %{{x}}: %{{y:.2f}} {unit}<extra></extra>",
+    }
 
 
 def _thin(values: Sequence[float | None]) -> tuple[list[int], list[float | None]]:
@@ -119,6 +143,15 @@ def _rolling_count(counts: Sequence[int]) -> list[int]:
     """Return the sum of the last `WINDOW` counts, at each."""
     sums = [0, *accumulate(counts)]
     return [sums[n] - sums[max(0, n - WINDOW)] for n in range(1, len(sums))]
+
+
+def _rolling_mean(counts: Sequence[int]) -> list[float]:
+    """Return the mean of the last `SHORT_WINDOW` counts, at each."""
+    sums = [0, *accumulate(counts)]
+    return [
+        (sums[n] - sums[max(0, n - SHORT_WINDOW)]) / min(n, SHORT_WINDOW)
+        for n in range(1, len(sums))
+    ]
 
 
 def _finite(value: float) -> float | None:

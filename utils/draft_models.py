@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from config import EMBEDDED, LOOKUP, ROOT, ModelOptions, Settings
+from config import AUTO, EMBEDDED, LOOKUP, ROOT, ModelOptions, Settings
 from utils.backends.modelfile import Modelfile, model_defaults
+from utils.draft_pairs import check_pair, recurrent
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
 from utils.model_store import ModelStore
@@ -22,9 +23,7 @@ from utils.model_store import ModelStore
 EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
 EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
 MAX_FILES = 1000
-MAX_SIZE_DIFFERENCE = 128
 MIN_CONTEXT, MAX_CONTEXT = 64, 1_048_576
-FIRST_COMPARED_ID = 5
 _vocabularies: WeakValueDictionary[int, VocabularyHeader] = WeakValueDictionary()
 
 
@@ -47,28 +46,26 @@ class InstalledModel:
 
 
 @dataclass(frozen=True, slots=True)
-class PairCheck:
-    """Whether a draft suits a target, and if not, why."""
-
-    compatible: bool
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class DraftOption:
-    """A draft as the selector shows it; 0 bytes: it needs no model."""
+    """A draft as the selector shows it; 0 bytes: it needs no model.
+
+    `overlap` is what its vocabulary and the target's have in common; `warning` tells if it is
+    little.
+    """
 
     name: str
     label: str
     compatible: bool
     reason: str
     size_bytes: int
+    overlap: float = 1.0
+    warning: str = ""
 
 
 def find_models(folders: Sequence[Path]) -> list[InstalledModel]:
     """Return the embedded target, then every GGUF directly in the folders, by folder and name."""
     models = [_inspect(EMBEDDED, EMBEDDED_TARGET, EMBEDDED_TARGET.parent)]
-    taken = {EMBEDDED, LOOKUP}
+    taken = {AUTO, EMBEDDED, LOOKUP}
     for folder in folders:
         for path in _gguf_files(folder):
             name = _unique(path.stem, folder.name, taken)
@@ -99,19 +96,6 @@ def installed_models(settings: Settings) -> list[InstalledModel]:
 def find_embedded_draft() -> InstalledModel:
     """Return the draft that comes with the app."""
     return _inspect(EMBEDDED, EMBEDDED_DRAFT, EMBEDDED_DRAFT.parent)
-
-
-def check_pair(target: GGUFHeader, draft: GGUFHeader) -> PairCheck:
-    """Tell whether the draft's token ids mean what the target's mean, by the rules of llama.cpp.
-
-    Neither may be recurrent: rejected tokens could not be taken back.
-    """
-    reason = (
-        _recurrent(target, "target")
-        or _recurrent(draft, "draft")
-        or _difference(target.vocabulary, draft.vocabulary)
-    )
-    return PairCheck(compatible=not reason, reason=reason)
 
 
 def find_target(name: str, settings: Settings) -> InstalledModel:
@@ -161,11 +145,11 @@ def draft_options(settings: Settings, target: str) -> list[DraftOption]:
         if model.header is None or model.header.parameters < header.parameters
     ]
     embedded, *others = (_option(model, header) for model in [find_embedded_draft(), *smaller])
-    return [replace(embedded, label="Embedded draft"), _lookup_option(header), *others]
+    return [embedded, _lookup_option(header), *others]
 
 
 def _lookup_option(target: GGUFHeader) -> DraftOption:
-    reason = _recurrent(target, "target")
+    reason = recurrent(target, "target")
     return DraftOption(
         name=LOOKUP,
         label="Lookup in the text so far (no model)",
@@ -184,11 +168,20 @@ def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
     check = check_pair(target, header)
     return DraftOption(
         name=model.name,
-        label=f"{model.name} ({header.quantization}, {header.size_bytes / 2**20:,.0f} MiB)",
+        label=_label(model, header, check.note),
         compatible=check.compatible,
         reason=check.reason,
         size_bytes=header.size_bytes,
+        overlap=check.overlap,
+        warning=check.warning,
     )
+
+
+def _label(model: InstalledModel, header: GGUFHeader, note: str) -> str:
+    if model.name == EMBEDDED:
+        return f"Embedded draft ({note})" if note else "Embedded draft"
+    facts = [header.quantization, f"{header.size_bytes / 2**20:,.0f} MiB", note]
+    return f"{model.name} ({', '.join(filter(None, facts))})"
 
 
 def find_installed(name: str, models: Sequence[InstalledModel]) -> InstalledModel:
@@ -254,45 +247,3 @@ def _read(path: Path, _size_bytes: int, _mtime_ns: int) -> GGUFHeader:
     # Models of one family have one vocabulary, of many megabytes: keep it once.
     shared = _vocabularies.setdefault(hash(vocabulary), vocabulary)
     return replace(header, vocabulary=shared) if shared == vocabulary else header
-
-
-def _recurrent(header: GGUFHeader, role: str) -> str:
-    if not header.is_recurrent_or_hybrid:
-        return ""
-    return f"the {role} cannot take tokens back: {header.architecture} is a recurrent model"
-
-
-def _difference(target: VocabularyHeader, draft: VocabularyHeader) -> str:
-    if target.kind != draft.kind:
-        return f"vocabularies differ in kind: {draft.kind!r}, the target's is {target.kind!r}"
-    sizes = len(draft.tokens), len(target.tokens)
-    if abs(sizes[0] - sizes[1]) > MAX_SIZE_DIFFERENCE:
-        return (
-            f"vocabularies differ: {sizes[0]} tokens, the target has {sizes[1]};"
-            " choose a draft of the same model family"
-        )
-    for what, first, second in (
-        ("first token", _bos(draft), _bos(target)),
-        ("last token", _eos(draft), _eos(target)),
-    ):
-        if first != second:
-            return f"vocabularies differ in the {what} added: {first}, the target's is {second}"
-    for token_id in range(FIRST_COMPARED_ID, min(sizes)):
-        ours, theirs = draft.tokens[token_id], target.tokens[token_id]
-        if ours != theirs:
-            shown = [text.decode("utf-8", "replace") for text in (ours, theirs)]
-            return (
-                f"vocabularies differ at token {token_id}:"
-                f" {shown[0]!r}, the target's is {shown[1]!r}"
-            )
-    return ""
-
-
-def _bos(vocabulary: VocabularyHeader) -> int | None:
-    # Left unsaid, llama.cpp adds one for this kind only.
-    adds = vocabulary.kind == "llama" if vocabulary.add_bos is None else vocabulary.add_bos
-    return vocabulary.bos if adds else None
-
-
-def _eos(vocabulary: VocabularyHeader) -> int | None:
-    return vocabulary.eos if vocabulary.add_eos else None

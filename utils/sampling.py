@@ -1,7 +1,8 @@
 """From logits to the distribution that the next token is drawn from, and two ways to draw.
 
-The order is llama.cpp's: penalties and bias, top-k, top-p, min-p, temperature. Distributions are
-sparse: after truncation a few dozen ids are left of a vocabulary of 150,000.
+The order is llama.cpp's: penalties and bias, top-k, top-p, min-p, temperature. What a grammar does
+not allow is left out before all truncation. Distributions are sparse: after truncation a few dozen
+ids are left of a vocabulary of 150,000.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config import SamplingParams
+from utils.constraint import HeldAnswer
 from utils.errors import ModelError
 from utils.model_session import FloatArray
 
@@ -57,9 +59,12 @@ class Distribution:
 class Sampler:
     """Applies one set of sampling parameters to rows of logits."""
 
-    def __init__(self, params: SamplingParams) -> None:
+    def __init__(self, params: SamplingParams, held: HeldAnswer | None = None) -> None:
+        """Tokens that `held` does not allow are left out before anything else."""
         self._params = params
         self._edits = params.has_penalties or bool(params.logit_bias)
+        self._is_greedy = params.is_greedy or params.top_k == 1
+        self._held = held
 
     def distribution(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int] = ()
@@ -71,6 +76,30 @@ class Sampler:
         """
         if self._edits:
             logits = self._edit(logits, before, drafted)
+        if self._held is None:
+            return self._unheld(logits)
+        if self._is_greedy and self._held.fits(before, drafted, int(logits.argmax())):
+            return self._unheld(logits)
+        token_ids = self._held.allowed(len(logits), before, drafted)
+        within = self._unheld(logits[token_ids])
+        return Distribution(token_ids[within.token_ids].astype(np.int64), within.probabilities)
+
+    def lead(
+        self, logits: FloatArray, token_id: int, before: Sequence[int], drafted: Sequence[int]
+    ) -> float:
+        """Return how far a logit is above the largest other one that is allowed."""
+        if self._held is None:
+            return lead(logits, token_id)
+        value = logits[token_id]
+        logits[token_id] = -np.inf
+        second = int(logits.argmax())
+        logits[token_id] = value
+        if logits[second] <= value and self._held.fits(before, drafted, second):
+            return float(value - logits[second])
+        token_ids = self._held.allowed(len(logits), before, drafted)
+        return lead(logits[token_ids], int(np.searchsorted(token_ids, token_id)))
+
+    def _unheld(self, logits: FloatArray) -> Distribution:
         best = int(logits.argmax())
         top = float(logits[best])
         if not math.isfinite(top):
@@ -78,7 +107,7 @@ class Sampler:
                 f"the model produced invalid values: its largest logit is {top}; "
                 "the file is damaged or of a kind that llama.cpp does not support"
             )
-        if self._params.is_greedy or self._params.top_k == 1:
+        if self._is_greedy:
             return Distribution.certain(best)
         return self._truncate(logits, top)
 

@@ -16,6 +16,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from config import SamplingParams, SpeculativeConfig
+from utils.constraint import Constraint, HeldAnswer
 from utils.draft_length import FixedDraftLength
 from utils.drafters.guarded import GuardedDrafter
 from utils.drafters.portfolio import Portfolio
@@ -31,7 +32,7 @@ from utils.model_session import (
     prefill,
 )
 from utils.performance_monitor import FinishReason, PerformanceMonitor, PlainClock, RoundStats
-from utils.sampling import Distribution, Sampler, lead
+from utils.sampling import Distribution, Sampler
 from utils.text_stream import TextStream
 from utils.token_validator import Draft, Verifier, make_verifier
 
@@ -61,12 +62,15 @@ class SpeculativeDecoder:
         speculative: SpeculativeConfig,
         drafter: Drafter | None = None,
         portfolio: Portfolio | None = None,
+        constraint: Constraint | None = None,
+        begun: int = 0,
         reason: str = "",
         should_stop: Callable[[], bool] = lambda: False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer; `reason` says why there is no drafter, if so.
 
         A `portfolio` decides by itself what to draft; a `drafter` drafts a fixed number of tokens.
+        The answer, of which the last `begun` tokens of the prompt are part, keeps to `constraint`.
 
         Native calls run on the calling thread; control returns to the event loop every few
         milliseconds. Raises `RequestError` for a prompt that cannot be answered, `TargetError`
@@ -81,7 +85,8 @@ class SpeculativeDecoder:
         seed = secrets.randbelow(2**63) if sampling.seed is None else sampling.seed
         verifier = make_verifier(speculative.verifier, seed)
         width = EQUAL_WIDTH if speculative.deterministic else 0
-        answer = _Answer(self, prompt, sampling, verifier, drafting, equal_width=width)
+        held = HeldAnswer(constraint, prompt, begun) if constraint else None
+        answer = _Answer(self, prompt, sampling, verifier, drafting, held=held, equal_width=width)
         yield Started(len(prompt), answer.reused_tokens, seed, self.clock.baseline)
         try:
             async for event in _in_turns(answer.run(), should_stop):
@@ -119,6 +124,7 @@ class _Answer:
         verifier: Verifier,
         drafter: GuardedDrafter | Portfolio,
         *,
+        held: HeldAnswer | None = None,
         equal_width: int = 0,
     ) -> None:
         """With an `equal_width` every pass has it, and nothing is reused of passes that had not."""
@@ -133,7 +139,8 @@ class _Answer:
         self.reused_tokens = common_prefix(self._target.cached, prompt[:-1])
         self._prompt_tokens = len(prompt)
         self._limit = min(self._target.n_ctx - equal_width, len(prompt) + sampling.max_tokens)
-        self._sampler = Sampler(sampling)
+        self._held = held
+        self._sampler = Sampler(sampling, held)
         self._is_greedy = sampling.is_greedy or sampling.top_k == 1
         self._verifier = verifier
         self._drafter = drafter
@@ -151,7 +158,7 @@ class _Answer:
         mode = None
         while self._finish is None:
             begin = perf_counter()
-            draft = self._drafter.propose(self.tokens, self._room, self)
+            draft = self._fitting(self._drafter.propose(self.tokens, self._room, self))
             draft_s = perf_counter() - begin
             if self._drafter.mode != mode:
                 mode = self._drafter.mode
@@ -183,12 +190,20 @@ class _Answer:
         position = len(before) + len(drafted)
         token_id, margin = self._verifier.propose(distribution, position)
         if self._is_greedy:
-            margin = lead(logits, token_id)
+            margin = self._sampler.lead(logits, token_id, before, drafted)
         return token_id, distribution, margin
 
     def is_end(self, token_id: int) -> bool:
         """Tell whether the token ends the answer."""
         return self._vocabulary.is_end(token_id)
+
+    def _fitting(self, draft: Draft) -> Draft:
+        """Leave out what was copied from where the grammar was another one, or none."""
+        if self._held is None:
+            return draft
+        fitting = self._held.fitting(self.tokens, draft.token_ids)
+        distributions = draft.distributions and draft.distributions[:fitting]
+        return Draft(draft.token_ids[:fitting], distributions)
 
     def _round(self, draft: Draft, draft_s: float) -> Tokens:
         begin, depth, drafted = perf_counter(), len(self.tokens), len(draft.token_ids)
@@ -202,7 +217,7 @@ class _Answer:
         )
         self._end = perf_counter()
         stats = replace(stats, total_s=draft_s + self._end - begin)
-        self._drafter.observe(self.tokens, stats, self._pass_s)
+        self._drafter.observe(self.tokens, stats, pass_s=self._pass_s, width=self._pass_width)
         return self._commit(emitted, stats)
 
     def _verify(self, draft: Draft) -> tuple[int, Emitted]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import EMBEDDED, LOOKUP, Settings
+from config import AUTO, EMBEDDED, LOOKUP, Settings
 from utils.backends.ollama import OllamaClient
 from utils.draft_models import EMBEDDED_TARGET, installed_models
 from utils.engine.client import EngineClient
@@ -180,7 +180,7 @@ def missing_models(
     wanted: list[tuple[str, set[str]]] = []
     if settings.pull_missing:
         chosen = (settings.target_model, settings.speculative.draft_model)
-        wanted += [(name, here) for name in chosen if name not in (EMBEDDED, LOOKUP)]
+        wanted += [(name, here) for name in chosen if name not in (AUTO, EMBEDDED, LOOKUP)]
         wanted.append((settings.ollama_model, listed))
     wanted += [(name, listed) for name in settings.pull_models]
     names = (_full_name(name) for name, there in wanted if _key(name) not in there)

@@ -9,7 +9,7 @@ from typing import cast
 import streamlit as st
 
 from pages.parts import session
-from pages.parts.charts import draw_acceptance, draw_speedup
+from pages.parts.charts import draw_acceptance, draw_draft_length, draw_speedup
 from pages.parts.live import PANEL, draw_panel
 from utils.chat import wording
 from utils.chat.conversation import Turn
@@ -163,11 +163,19 @@ def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
             label.caption(name)
             text.text(value)
         st.caption(literal(wording.comparison_sentence(answer)))
-        if has_charts:
-            left, right = st.columns(2, gap="medium")
-            with left:
-                st.caption("Acceptance by round")
-                draw_acceptance(answer, key=f"acceptance_{key}")
-            with right:
-                st.caption("Speedup by round")
-                draw_speedup(answer, key=f"speedup_{key}")
+        if answer.request.speculative.performance_monitoring:
+            _draw_charts(answer, key=key, has_rates=has_charts)
+
+
+def _draw_charts(answer: JobSnapshot, *, key: str, has_rates: bool) -> None:
+    """Draw the chart that shows the controller at work, and those of rates if not elsewhere."""
+    charts = [("Draft length by round, and what was accepted", "draft_length", draw_draft_length)]
+    if has_rates:
+        charts += [
+            ("Acceptance by round", "acceptance", draw_acceptance),
+            ("Speedup by round", "speedup", draw_speedup),
+        ]
+    for column, (caption, name, draw) in zip(st.columns(len(charts)), charts, strict=True):
+        with column:
+            st.caption(caption)
+            draw(answer, key=f"{name}_{key}")

@@ -1,10 +1,17 @@
-"""The two charts of an answer."""
+"""The charts of an answer."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from utils.charts import DARK, LIGHT, ChartColors, acceptance_figure, speedup_figure
+from utils.charts import (
+    DARK,
+    LIGHT,
+    ChartColors,
+    acceptance_figure,
+    draft_length_figure,
+    speedup_figure,
+)
 from utils.chat import wording
 from utils.chat.snapshots import JobSnapshot
 
@@ -30,6 +37,17 @@ def draw_speedup(answer: JobSnapshot, *, key: str) -> None:
         key=key,
         config=CONFIG,
         alt=f"Speedup by round; {wording.speedup(answer.stats)}",
+    )
+
+
+def draw_draft_length(answer: JobSnapshot, *, key: str) -> None:
+    """Draw how many tokens were drafted and accepted by round."""
+    st.plotly_chart(
+        draft_length_figure(answer.rounds, _colors()),
+        theme=None,
+        key=key,
+        config=CONFIG,
+        alt=f"Draft length by round; {wording.draft_length(answer.stats)}",
     )
 
 

@@ -47,17 +47,17 @@ def _draw_ollama() -> None:
     catalogue = model_choice.read_catalogue(max_age_s=MAX_AGE_S)
     shown = model_wording.ollama_badge(catalogue)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        # Drawn in either case: what a fragment leaves out may stay on the screen for a while.
         st.badge(shown.label, color=COLORS[shown.tone])
-        if shown.reason:
-            st.caption(literal(shown.reason), width="content")
-            st.button(
-                "Ask again",
-                type="tertiary",
-                icon=":material/refresh:",
-                on_click=model_choice.read_catalogue,
-                kwargs={"max_age_s": 0, "wait_s": ASK_WAIT_S},
-                key="ask_ollama",
-            )
+        st.caption(literal(shown.reason or "it answers"), width="content")
+        st.button(
+            "Ask again",
+            type="tertiary",
+            icon=":material/refresh:",
+            on_click=model_choice.read_catalogue,
+            kwargs={"max_age_s": 0, "wait_s": ASK_WAIT_S},
+            key="ask_ollama",
+        )
     if catalogue.running:
         now = datetime.now(UTC)
         with st.container(key="ollama_memory", gap="xsmall"):

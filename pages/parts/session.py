@@ -15,6 +15,7 @@ from utils.errors import RequestError
 PARAMETER = "chat"
 _CONVERSATION = "conversation"
 _NOTICE = "notice"
+_OWNER = "owner"
 
 
 def open_conversation() -> Conversation:
@@ -22,8 +23,9 @@ def open_conversation() -> Conversation:
     wanted = st.query_params.get(PARAMETER)
     held = cast("Conversation | None", st.session_state.get(_CONVERSATION))
     if held is None or (wanted and wanted != held.id):
-        held = (get_shelf().find(wanted) if wanted else None) or Conversation()
+        held = (get_shelf().find(wanted) if wanted else None) or Conversation(owner=_owner())
         st.session_state[_CONVERSATION] = held
+        st.session_state[_OWNER] = held.owner
     if held.turns:
         st.query_params[PARAMETER] = held.id
     elif wanted:
@@ -34,7 +36,7 @@ def open_conversation() -> Conversation:
 def start_new_conversation() -> None:
     """Put an empty conversation in place of the one shown; a running answer goes on."""
     st.query_params.pop(PARAMETER, None)
-    st.session_state[_CONVERSATION] = Conversation()
+    st.session_state[_CONVERSATION] = Conversation(owner=_owner())
 
 
 def ask(question: str, settings: AnswerSettings) -> None:
@@ -72,3 +74,8 @@ def show_notice() -> None:
     """Show the sentence left, once."""
     if notice := cast("str | None", st.session_state.pop(_NOTICE, None)):
         st.toast(literal(notice), icon=":material/info:")
+
+
+def _owner() -> str:
+    """Return whose conversations these are: the same over all of a browser session."""
+    return cast("str", st.session_state.get(_OWNER, ""))

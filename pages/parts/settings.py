@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 from pydantic import ValidationError
 
-from config import LOOKUP, SamplingParams, SpeculativeConfig, get_settings
+from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
 from pages.parts import model_choice, session
 from pages.parts.sampling import (
     PENALISED,
@@ -22,10 +22,12 @@ from utils.chat.markdown import literal
 from utils.chat.targets import Target
 from utils.chat.token_sources import legend_html
 from utils.chat.wording import sentence
-from utils.draft_models import DraftOption, draft_options
+from utils.draft_ranking import RankedDraft, best_draft, rank_drafts
+from utils.engine import runtime
 from utils.errors import RequestError, SpecChatError
 
-SPECULATED = ("enabled", "draft_model", "max_draft_tokens", "verifier")
+SPECULATED = ("enabled", "draft_model", "draft_length", "max_draft_tokens", "verifier")
+DRAFT_LENGTHS = {"adaptive": "Adaptive", "fixed": "Fixed"}
 HOW_TO_ANSWER = "How the model should answer; empty: no system prompt."
 SHOWN_CHARS = 500
 VERIFIERS = {
@@ -97,19 +99,22 @@ def shows_sources() -> bool:
 
 
 def draft_label() -> str:
-    """Return the name of the chosen draft as the settings show it."""
-    chosen = _value("draft_model")
-    options = _options(model_choice.current_target().name)
-    return next((option.label for option in options if option.name == chosen), chosen)
+    """Return the name of the draft that is chosen, by the user or automatically."""
+    chosen: str = _value("draft_model")
+    drafts = _drafts(model_choice.current_target())
+    best = best_draft(drafts)
+    if chosen == AUTO and best is not None:
+        return best.label
+    return next((draft.label for draft in drafts if draft.name == chosen), chosen)
 
 
 def drafting_problem() -> str:
     """Return why nothing can be drafted for the chosen model; empty where something can."""
     target = model_choice.current_target()
-    options = _options(target.name)
-    if target.problem or not options or any(option.compatible for option in options):
+    drafts = _drafts(target)
+    if target.problem or not drafts or best_draft(drafts):
         return target.problem
-    return next(option.reason for option in options if option.name == LOOKUP)
+    return next(draft.sentence for draft in drafts if draft.name == LOOKUP)
 
 
 def _set_defaults() -> None:
@@ -136,10 +141,8 @@ def _take_defaults(target: Target) -> None:
     st.session_state[_DEFAULTS_OF] = wanted
     for name, value in sampling_values(sampling).items():
         st.session_state[PREFIX + name] = value
-    options = [option.name for option in _options(target.name) if option.compatible]
-    if options and not (is_first and _value("draft_model") in options):
-        models = [name for name in options if name != LOOKUP]
-        st.session_state[PREFIX + "draft_model"] = (models or options)[0]
+    if not is_first:
+        st.session_state[PREFIX + "draft_model"] = AUTO
 
 
 def _system_hint(target: Target) -> str:
@@ -152,12 +155,31 @@ def _value(name: str) -> Any:
     return st.session_state[PREFIX + name]
 
 
+def _drafts(target: Target) -> list[RankedDraft]:
+    """Return what can draft for a model and what cannot, the best first."""
+    engine = runtime.get_engine().client.health
+    return _ranked(target.name, is_loaded=target.is_loaded(engine), has_gpu=engine.has_gpu)
+
+
 @st.cache_data(ttl="20s", show_spinner=False)
-def _options(target: str) -> list[DraftOption]:
+def _ranked(target: str, *, is_loaded: bool, has_gpu: bool) -> list[RankedDraft]:
     try:
-        return draft_options(get_settings(), target)
+        return rank_drafts(target, get_settings(), is_loaded=is_loaded, has_gpu=has_gpu)
     except SpecChatError:
         return []
+
+
+def _labels(drafts: list[RankedDraft]) -> dict[str, str]:
+    """Return what can be chosen, by name, as the choice shows it; empty where nothing drafts."""
+    best = best_draft(drafts)
+    if best is None:
+        return {}
+    offered = {
+        draft.name: draft.label if draft.is_usable else f"{draft.label}: too large now"
+        for draft in drafts
+        if draft.verdict != "unfit"
+    }
+    return {AUTO: f"Automatic: {best.label}", **offered}
 
 
 def _draw_speculation(target: Target) -> None:
@@ -180,29 +202,8 @@ def _draw_speculation(target: Target) -> None:
             "The answer follows the target's own distribution, on or off.",
         )
     enabled = not problem and _value("enabled")
-    options = _options(target.name)
-    usable = {option.name: option for option in options if option.compatible}
-    if usable and _value("draft_model") not in usable:
-        st.session_state[PREFIX + "draft_model"] = next(iter(usable))
-    st.selectbox(
-        "Draft",
-        list(usable) or [_value("draft_model")],
-        format_func=lambda name: usable[name].label if name in usable else name,
-        key=PREFIX + "draft_model",
-        persist_state="session",
-        disabled=not enabled,
-    )
-    if not problem:
-        _draw_unfit([option for option in options if not option.compatible])
-    st.slider(
-        "Draft length",
-        min_value=1,
-        max_value=16,
-        key=PREFIX + "max_draft_tokens",
-        persist_state="session",
-        disabled=not enabled,
-        help="Most tokens drafted in one round.",
-    )
+    _draw_drafts(_drafts(target), enabled=enabled)
+    _draw_draft_length(enabled=enabled)
     st.toggle(
         "Show token sources",
         key=PREFIX + "show_sources",
@@ -213,12 +214,67 @@ def _draw_speculation(target: Target) -> None:
         st.html(legend_html())
 
 
-def _draw_unfit(options: list[DraftOption]) -> None:
-    if not options:
+def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
+    """Draw the choice of a draft, and why each stands where it does."""
+    labels = _labels(drafts)
+    if labels and _value("draft_model") not in labels:
+        st.session_state[PREFIX + "draft_model"] = AUTO
+    st.selectbox(
+        "Draft",
+        list(labels) or [_value("draft_model")],
+        format_func=lambda name: labels.get(name, name),
+        key=PREFIX + "draft_model",
+        persist_state="session",
+        disabled=not enabled,
+        help="Automatic takes the best of what is installed: by vocabulary, size, memory and cost.",
+    )
+    if not labels:
         return
-    with st.expander(f"{len(options)} found that cannot draft here", type="compact"):
-        for option in options:
-            st.text(f"{option.label}: {option.reason}")
+    if enabled and (warning := _warning(drafts, _value("draft_model"))):
+        st.warning(literal(sentence(warning)), icon=":material/translate:")
+    usable = [draft for draft in drafts if draft.is_usable]
+    unfit = [draft for draft in drafts if not draft.is_usable]
+    with st.expander(_ranking_label(len(usable)), type="compact"):
+        for draft in usable:
+            st.text(f"{draft.rank}. {draft.label}: {draft.sentence}")
+    if unfit:
+        with st.expander(f"{len(unfit)} found that cannot draft here", type="compact"):
+            for draft in unfit:
+                st.text(f"{draft.label}: {draft.sentence}")
+
+
+def _warning(drafts: list[RankedDraft], chosen: str) -> str:
+    """Return what to expect of the chosen draft where that is less than usual."""
+    best = best_draft(drafts)
+    name = best.name if best is not None and chosen == AUTO else chosen
+    return next((draft.warning for draft in drafts if draft.name == name), "")
+
+
+def _ranking_label(count: int) -> str:
+    return "What can draft here" if count == 1 else f"How the {count} drafts rank here"
+
+
+def _draw_draft_length(*, enabled: bool) -> None:
+    st.segmented_control(
+        "Draft length",
+        list(DRAFT_LENGTHS),
+        format_func=DRAFT_LENGTHS.__getitem__,
+        required=True,
+        key=PREFIX + "draft_length",
+        persist_state="session",
+        disabled=not enabled,
+        help="Adaptive drafts as much as is measured to pay, from nothing to 16 tokens, and takes "
+        "the better of draft model and lookup. Fixed always drafts the same number.",
+    )
+    if _value("draft_length") == "fixed":
+        st.slider(
+            "Tokens drafted in a round",
+            min_value=1,
+            max_value=16,
+            key=PREFIX + "max_draft_tokens",
+            persist_state="session",
+            disabled=not enabled,
+        )
 
 
 def _draw_verifier() -> None:

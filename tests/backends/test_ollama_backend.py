@@ -13,6 +13,7 @@ from utils.backends.ollama_backend import OllamaBackend
 from utils.backends.ollama_prompt import OllamaPrompt
 from utils.backends.protocol import Written
 from utils.engine.protocol import ChatMessage
+from utils.errors import RequestError
 from utils.events import Finished, Mode, Started, Tokens
 from utils.performance_monitor import Baseline, ReportedNumbers
 
@@ -178,6 +179,27 @@ async def test_stop_texts_of_the_model_stay_where_none_are_asked_for(server, bac
 async def test_what_ollama_cannot_do_is_said(backend):
     _, mode, *_ = await answer(backend, logit_bias={3: 1.0})
     assert "without the logit bias" in mode.reason
+
+
+async def test_json_is_asked_for_in_the_way_of_ollama(server, backend):
+    await answer(backend, json_output=True)
+    await answer(backend, json_schema='{"type": "object"}')
+    await answer(backend)
+    forms = [asked.get("format") for asked in server.asked_of("chat")]
+    assert forms == ["json", {"type": "object"}, None]
+
+
+async def test_a_form_that_ollama_cannot_keep_to_is_said(backend):
+    _, mode, *_ = await answer(backend, grammar='root ::= "a"')
+    assert "without the grammar" in mode.reason
+    _, mode, *_ = await answer(backend, Written('{"a": ', 3), json_output=True)
+    assert "without keeping to JSON" in mode.reason
+
+
+@pytest.mark.parametrize("schema", ["{", "[]"])
+async def test_a_schema_that_is_none_is_refused(backend, schema):
+    with pytest.raises(RequestError, match="JSON schema"):
+        await answer(backend, json_schema=schema)
 
 
 async def test_a_seed_is_drawn_told_and_used(server, backend):

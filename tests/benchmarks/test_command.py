@@ -8,7 +8,10 @@ import os
 import pytest
 
 from benchmarks.__main__ import main
+from benchmarks.options import parse, ways_of
 from tests.tiny_gguf import write_tiny_gguf
+
+QUICK = ["--tokens", "6", "--repeats", "1", "--prompts", "1", "--threads", "1", "--busy"]
 
 
 @pytest.fixture
@@ -18,34 +21,47 @@ def pair(tmp_path):
     return ["--target", str(target), "--draft", str(draft)]
 
 
-def test_the_pair_is_measured_and_reported_in_three_forms(pair, tmp_path, capsys):
-    files = {"--json": tmp_path / "report.json", "--markdown": tmp_path / "report.md"}
-    quick = ["--tokens", "6", "--repeats", "1", "--prompts", "1", "--threads", "1", "--busy"]
+def test_the_pair_is_measured_and_reported_in_four_forms(pair, tmp_path, capsys):
+    files = {f"--{form}": tmp_path / f"report.{form}" for form in ("json", "markdown", "html")}
     outputs = [str(part) for item in files.items() for part in item]
-    main([*pair, *quick, *outputs])
+    main([*pair, *QUICK, "--categories", "chat", "copying", *outputs])
 
     report = json.loads(files["--json"].read_text())
-    assert {(pair["draft"], pair["temperature"]) for pair in report["pairs"]} == {
-        ("draft F32", 0.0),
-        ("draft F32", 0.8),
-        ("lookup", 0.0),
-        ("lookup", 0.8),
-    }
+    assert [measured["temperature"] for measured in report["pairs"]] == [0.0, 0.8]
     for measured in report["pairs"]:
+        assert (measured["target"], measured["draft"]) == ("target", "draft F32")
         names = [category["name"] for category in measured["categories"]]
         speedups = [category["speedup"] for category in measured["categories"]]
-        assert sorted(names[:-1]) == ["chat", "code", "copying", "lists"]
+        assert sorted(names[:-1]) == ["chat", "copying"]
         assert names[-1] == "all"
         assert speedups[:-1] == sorted(speedups[:-1])
-        assert all(category["same_texts"] == 1 for category in measured["categories"][:-1])
-    assert [latency["drafter"] for latency in report["latencies"]] == [
-        "none",
-        "draft F32",
-        "lookup",
-    ]
+        assert [way["name"] for way in measured["ways"]] == ["adaptive", "model 5", "lookup 5"]
+        for way in measured["ways"]:
+            assert all(category["same_texts"] == 1 for category in way["categories"][:-1])
+        assert measured["plain_vs_llama_cpp"] > 0
+        assert measured["adaptive_vs_best_fixed"] > 0
+        assert 0 < measured["controller_share"] < 1
+        assert measured["memory_overhead"] >= 0
+        assert measured["adaptive_vs_llama_server"] is None
+    assert [latency["drafter"] for latency in report["latencies"]] == ["plain", "adaptive"]
     assert report["latencies"][0]["prompt_tokens"] <= 200
     assert "| copying |" in files["--markdown"].read_text()
+    assert "copying" in files["--html"].read_text()
     assert "copying" in capsys.readouterr().out
+
+
+def test_questions_can_follow_on_a_long_conversation(pair, tmp_path):
+    file = tmp_path / "report.json"
+    few = ["--categories", "chat", "--skip", "latency", "upkeep", "--temperatures", "0"]
+    deep = ["--depth", "200", "--context", "1024", "--json", str(file)]
+    main([*pair, *QUICK, *few, *deep])
+    assert json.loads(file.read_text())["pairs"][0]["categories"][0]["same_texts"] == 1
+
+
+def test_a_conversation_that_does_not_fit_the_model_is_refused(pair):
+    deep = ["--depth", "3000", "--context", "8192", "--skip", "latency", "upkeep"]
+    with pytest.raises(SystemExit, match=r"too deep: this model takes \d+ tokens"):
+        main([*pair, *QUICK, *deep])
 
 
 def test_the_bare_loop_writes_the_same_text(pair, capsys):
@@ -57,3 +73,54 @@ def test_a_busy_machine_is_refused_with_its_load(pair, monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (3.5, 1.0, 1.0))
     with pytest.raises(SystemExit, match=r"load average is 3\.5, over 0\.5"):
         main(pair)
+
+
+def test_the_gate_does_not_judge_on_a_busy_machine(pair, monkeypatch, capsys):
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.5, 1.0, 1.0))
+    main(["gate", *pair])
+    assert "nothing was judged, the machine is busy" in capsys.readouterr().out
+
+
+def test_the_gate_judges_a_pair(pair, capsys):
+    try:
+        main(["gate", *pair, "--prompts", "1", "--threads", "1", "--busy"])
+        verdict = capsys.readouterr().out
+    except SystemExit as refusal:
+        verdict = str(refusal)
+    assert verdict.startswith("gate: ")
+
+
+def test_a_second_run_adds_to_the_figures_of_the_first(pair, tmp_path):
+    file = tmp_path / "report.json"
+    quick = [*pair, *QUICK, "--categories", "chat", "--skip", "latency", "upkeep", "--update"]
+    for temperature in ("0", "0.8"):
+        main([*quick, "--json", str(file), "--temperatures", temperature])
+    pairs = json.loads(file.read_text())["pairs"]
+    assert [measured["temperature"] for measured in pairs] == [0.0, 0.8]
+    assert pairs[0]["costs"]["pass_s"][0] > 0
+
+
+def test_peers_that_were_not_built_are_asked_for(pair, tmp_path):
+    missing = ["--peers", "only", "--models-folder", str(tmp_path)]
+    with pytest.raises(SystemExit, match="build-llama-server"):
+        main([*pair, *QUICK, *missing, "--skip", "latency", "upkeep"])
+
+
+def test_a_sweep_takes_all_lengths_of_the_draft_beside_adaptive():
+    names = [way.name for way in ways_of(parse(["--sweep"], ""))]
+    assert names == ["adaptive", *(f"model {length}" for length in range(1, 9))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--lengths", "17"], "must be 1 to 16: 17"),
+        (["--tokens", "0"], "must be 1 or more: 0"),
+        (["--depth", "100"], "--depth needs --prompts"),
+        (["--depth", "2000", "--prompts", "1"], "--context must be 2256 at least"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        parse(arguments, "")
+    assert message in capsys.readouterr().err

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from benchmarks.comparison import (
+    ALL,
+    Comparison,
     PromptResult,
+    Runs,
     Setting,
     bootstrap_interval,
     measure_prompt,
     summarize,
 )
-from benchmarks.rig import Answer
-from config import SpeculativeConfig
+from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Way
 from utils.performance_monitor import PerformanceMonitor, RoundStats
 
-SETTING = Setting(drafter="lookup", draft_length=4, temperature=0.0, repeats=3)
+SHORT, LONG = Way("lookup", 2), Way("model", 7)
+SETTING = Setting(ways=(SHORT, ADAPTIVE), temperature=0.0, repeats=3)
 
 
 def answer(seconds: float, *, tokens: int = 4, drafted: int = 0, text: str = "same") -> Answer:
@@ -28,65 +29,109 @@ def answer(seconds: float, *, tokens: int = 4, drafted: int = 0, text: str = "sa
 
 
 class Script:
-    """Answers every question with given times, and remembers who was asked."""
+    """Answers every question with given times, and remembers in which way."""
 
-    def __init__(self, plain_s: float, speculative_s: float) -> None:
-        self.times = {"none": plain_s, "lookup": speculative_s}
+    def __init__(self, plain_s: float, drafted_s: float) -> None:
+        self.times = {PLAIN: plain_s, SHORT: drafted_s, ADAPTIVE: drafted_s}
         self.asked: list[str] = []
 
-    def __call__(self, drafter):
-        self.asked.append(drafter)
-        return answer(self.times[drafter], drafted=0 if drafter == "none" else 4)
+    def __call__(self, way):
+        self.asked.append(way.name)
+        return answer(self.times[way], drafted=0 if way == PLAIN else 4)
 
 
-def result_of(speedup: float) -> PromptResult:
-    return PromptResult("x", [speedup], [1.0], drafted=4, accepted=3, tokens=8, rounds=2)
+def result_of(speedups: dict[Way, float], category: str = "x") -> PromptResult:
+    runs = {way: Runs([1 / value], 4, 3, 8, 2, {(1,)}) for way, value in speedups.items()}
+    return PromptResult(category, {PLAIN: Runs([1.0], 0, 0, 8, 8, {(1,)}), **runs})
 
 
-def test_runs_are_interleaved_so_that_drift_hits_both_sides():
+def comparison_of(**categories: dict[Way, float]) -> Comparison:
+    ways = tuple(next(iter(categories.values())))
+    results = [result_of(speedups, name) for name, speedups in categories.items()]
+    return Comparison(Setting(ways=ways, temperature=0.0), results)
+
+
+def test_runs_are_interleaved_so_that_drift_hits_all_sides():
     script = Script(1.0, 0.5)
     measure_prompt("x", script, SETTING)
-    assert script.asked == ["none", "lookup", "lookup", "none"] * 3
+    there = ["plain", "lookup 2", "adaptive"]
+    assert script.asked == [*there, *reversed(there)] * 3
 
 
 def test_half_the_time_per_token_is_a_speedup_of_two():
-    assert measure_prompt("x", Script(1.0, 0.5), SETTING).speedup == pytest.approx(2)
+    assert measure_prompt("x", Script(1.0, 0.5), SETTING).speedup(SHORT) == pytest.approx(2)
 
 
 def test_one_disturbed_run_of_many_does_not_move_a_prompt():
-    script = Script(1.0, 0.5)
-    result = measure_prompt("x", script, SETTING)
-    result.plain_s[0] *= 50
-    result.speculative_s[-1] *= 50
-    assert result.speedup == pytest.approx(2)
+    result = measure_prompt("x", Script(1.0, 0.5), SETTING)
+    result.runs[PLAIN].seconds[0] *= 50
+    result.runs[SHORT].seconds[-1] *= 50
+    assert result.speedup(SHORT) == pytest.approx(2)
 
 
 def test_answers_that_differ_are_told():
-    def ask(drafter):
-        return answer(1.0, drafted=0, text="same" if drafter == "none" else "other")
+    def ask(way):
+        return answer(1.0, text="other" if way == SHORT else "same")
 
-    assert not measure_prompt("x", ask, SETTING).same_text
-    assert measure_prompt("x", Script(1.0, 1.0), SETTING).same_text
+    result = measure_prompt("x", ask, SETTING)
+    assert not result.is_same_text(SHORT)
+    assert result.is_same_text(ADAPTIVE)
 
 
 def test_a_category_is_the_median_of_its_prompts():
-    category = summarize("x", [result_of(speedup) for speedup in (1.0, 1.5, 9.0)])
-    assert category.speedup == 1.5
-    assert category.low == 1.0
-    assert category.high == 9.0
+    results = [result_of({SHORT: speedup}) for speedup in (1.0, 1.5, 9.0)]
+    category = summarize("x", results, SHORT)
+    assert category.speedup == pytest.approx(1.5)
+    assert category.low == pytest.approx(1.0)
+    assert category.high == pytest.approx(9.0)
     assert (category.acceptance, category.tokens_per_forward) == (0.75, 4)
 
 
+def test_the_worst_category_comes_first_and_all_prompts_last():
+    comparison = comparison_of(good={SHORT: 2.0}, bad={SHORT: 1.0}, middling={SHORT: 1.5})
+    names = [category.name for category in comparison.categories(SHORT)]
+    assert names == ["bad", "middling", "good", ALL]
+
+
+def test_adaptive_is_compared_with_the_length_that_is_best_on_average():
+    comparison = comparison_of(
+        chat={ADAPTIVE: 1.8, SHORT: 1.0, LONG: 1.6},
+        copying={ADAPTIVE: 2.2, SHORT: 3.2, LONG: 2.4},
+    )
+    assert comparison.best_fixed == SHORT
+    assert comparison.mean(SHORT) == pytest.approx(2.1)
+    assert comparison.adaptive_vs_best_fixed == pytest.approx(2.0 / 2.1)
+
+
+def test_nothing_is_compared_where_one_side_was_not_measured():
+    assert comparison_of(chat={ADAPTIVE: 1.8}).adaptive_vs_best_fixed is None
+    assert comparison_of(chat={SHORT: 1.8}).adaptive_vs_best_fixed is None
+    empty = Comparison(SETTING, [])
+    assert empty.adaptive_vs_best_fixed is None
+    assert empty.categories(SHORT) == []
+
+
 def test_the_interval_narrows_with_more_prompts():
-    few = bootstrap_interval([1.0, 2.0, 3.0])
-    many = bootstrap_interval([1.0, 2.0, 3.0] * 40)
+    prompts = [result_of({SHORT: speedup}) for speedup in (1.0, 2.0, 3.0)]
+    few = bootstrap_interval(prompts, SHORT)
+    many = bootstrap_interval(prompts * 40, SHORT)
     assert many[1] - many[0] < few[1] - few[0]
 
 
-def test_drafting_is_that_of_the_app_unless_told_otherwise():
-    assert SETTING.speculative.acceptance_threshold == SpeculativeConfig().acceptance_threshold
-    assert replace(SETTING, threshold=0.0).speculative.acceptance_threshold == 0
+def test_runs_that_differ_widen_the_interval_of_a_single_prompt():
+    steady, shaky = result_of({SHORT: 2.0}), result_of({SHORT: 2.0})
+    steady.runs[SHORT].seconds = [0.5] * 4
+    shaky.runs[SHORT].seconds = [0.3, 0.4, 0.6, 0.7]
+    assert bootstrap_interval([steady], SHORT) == (2.0, 2.0)
+    low, high = bootstrap_interval([shaky], SHORT)
+    assert low < 2.0 < high
 
 
-def test_both_sides_draw_with_the_same_seed():
+def test_a_fixed_length_never_pauses_unless_told_to():
+    assert SHORT.speculative.acceptance_threshold == 0
+    assert Way("model", 5, threshold=0.7).speculative.acceptance_threshold == 0.7
+    assert not SHORT.speculative.fallback_enabled
+
+
+def test_all_ways_draw_with_the_same_seed():
     assert SETTING.sampling.seed is not None

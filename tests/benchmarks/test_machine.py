@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from time import perf_counter
 
-from benchmarks.machine import describe_machine, load_warning
+import pytest
+
+from benchmarks import machine
+from benchmarks.machine import LoadWatch, describe_machine, load_warning
 
 
 def test_a_busy_machine_is_told_with_its_load():
-    machine = describe_machine()
-    assert "load average is 3.5" in load_warning(replace(machine, load_average=3.5))
-    assert load_warning(replace(machine, load_average=0.5)) == ""
+    here = describe_machine()
+    assert "load average is 3.5" in load_warning(replace(here, load_average=3.5))
+    assert load_warning(replace(here, load_average=0.5)) == ""
+
+
+def test_the_clocks_count_our_own_work():
+    before = machine._clocks()
+    end = perf_counter() + 0.1
+    while perf_counter() < end:
+        pass
+    after = machine._clocks()
+    assert before is not None
+    assert after is not None
+    assert after[2] > before[2]
+
+
+def test_where_nobody_counts_the_load_of_others_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "STATISTICS", tmp_path / "none")
+    assert LoadWatch().others() is None
+
+
+def test_the_load_of_others_is_what_all_did_but_for_us(monkeypatch):
+    clocks = iter([(100.0, 50.0, 10.0), (110.0, 65.0, 20.0)])
+    monkeypatch.setattr(machine, "_clocks", lambda: next(clocks))
+    assert LoadWatch().others() == pytest.approx(0.5)
 
 
 def test_the_machine_is_described_in_facts():
-    machine = describe_machine()
-    assert machine.processor
-    assert machine.physical_cores >= 1
-    assert machine.as_dict()["llama_cpp_python"].count(".") == 2
+    here = describe_machine()
+    assert here.processor
+    assert here.physical_cores >= 1
+    assert here.as_dict()["llama_cpp_python"].count(".") == 2

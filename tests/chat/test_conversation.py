@@ -179,3 +179,9 @@ def test_an_empty_thought_is_sent_as_it_was_written(engine, ask):
     ask(conversation, "1?")
     ask(conversation, "2?")
     assert (said_before(engine).content, said_before(engine).thinking) == (text, "")
+
+
+def test_a_conversation_belongs_to_its_owner_or_to_nobody_else():
+    alone, mine, too = Conversation(), Conversation(owner="me"), Conversation(owner="me")
+    assert alone.owner == alone.id
+    assert mine.owner == too.owner == "me"

@@ -6,7 +6,7 @@ from time import perf_counter
 import pytest
 
 from tests.chat.stand_in import BASELINE, finished, round_of
-from utils.chat.snapshots import AnswerRecord, Handover, SourceRun
+from utils.chat.snapshots import SWITCHES, AnswerRecord, Handover, SourceRun, Switch
 from utils.events import Mode, Prefilled, Queued, Started
 from utils.performance_monitor import ReportedNumbers
 
@@ -149,3 +149,21 @@ def test_what_a_server_reports_is_kept_beside_what_was_measured(request_):
     record.take(replace(finished([round_of(["a"], drafted=0)]), reported=told))
     assert record.snapshot().reported == told
     assert record.snapshot().stats.completion_tokens == 1
+
+
+def test_every_change_of_mode_is_kept_with_its_place_but_not_the_first_mode(request_):
+    record = AnswerRecord(request_)
+    on, off = Mode("speculative", "embedded", ""), Mode("standard", "embedded", "too slow")
+    for event in (on, round_of(["a", "b"], drafted=2), off, round_of(["c"], drafted=0), on):
+        record.take(event)
+    assert record.snapshot().switches == (Switch(2, off), Switch(3, on))
+
+
+def test_of_many_changes_the_newest_are_kept(request_):
+    record = AnswerRecord(request_)
+    for number in range(SWITCHES + 3):
+        record.take(round_of(["a"], drafted=0))
+        record.take(Mode("standard", None, f"reason {number}"))
+    kept = record.snapshot().switches
+    assert len(kept) == SWITCHES
+    assert kept[-1].at_tokens == SWITCHES + 3

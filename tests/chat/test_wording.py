@@ -6,7 +6,7 @@ import pytest
 
 from config import SpeculativeConfig
 from tests.chat.stand_in import BASELINE, READY, finished, round_of
-from utils.chat.snapshots import AnswerRecord, Handover
+from utils.chat.snapshots import AnswerRecord, Handover, Switch
 from utils.chat.wording import (
     badge,
     baseline_sentence,
@@ -109,8 +109,46 @@ def test_details_name_what_the_line_leaves_out(answer):
     rows = dict(detail_rows(answer))
     assert rows["Drafted"] == "5 of 6 tokens accepted"
     assert rows["Prompt"] == "12 tokens, 4 still in the cache, first token after 20 ms"
-    assert rows["Draft"] == "the embedded draft, at most 5 tokens a round"
+    assert rows["Draft"] == "the embedded draft, as many tokens a round as pay, 3.0 on average"
     assert rows["Sampling"] == "temperature 0.8, seed 7"
+
+
+def test_details_say_how_long_drafts_were_at_most_where_that_is_fixed(answer):
+    speculative = SpeculativeConfig(draft_length="fixed")
+    fixed = replace(answer, request=replace(answer.request, speculative=speculative))
+    assert dict(detail_rows(fixed))["Draft"] == "the embedded draft, at most 5 tokens a round"
+
+
+@pytest.mark.parametrize(
+    ("mode", "line"),
+    [
+        (
+            Mode("standard", "embedded", "drafting would be slower"),
+            "At token 48 drafting stopped: drafting would be slower",
+        ),
+        (
+            Mode("speculative", "embedded", ""),
+            "At token 48 drafting went on with the embedded draft: it is expected to pay",
+        ),
+        (
+            Mode("speculative", "lookup", "draft x failed"),
+            "At token 48 drafting went on with lookup in the text: draft x failed",
+        ),
+        (
+            Mode("standard", None, "the engine died", writer="Ollama (demo)"),
+            "At token 48 Ollama (demo) went on: the engine died",
+        ),
+    ],
+)
+def test_details_list_every_change_with_place_and_reason(answer, mode, line):
+    switches = (Switch(12, mode), Switch(48, mode))
+    changes = dict(detail_rows(replace(answer, switches=switches)))["Changes"].splitlines()
+    assert len(changes) == 2
+    assert changes[1] == line
+
+
+def test_an_answer_that_went_on_as_it_began_lists_no_changes(answer):
+    assert "Changes" not in dict(detail_rows(answer))
 
 
 def test_details_of_an_answer_that_never_began_are_honest(record):
@@ -151,6 +189,11 @@ def test_the_badge_says_when_drafting_is_switched_off():
     ("mode", "label", "reason"),
     [
         (Mode("speculative", "embedded", ""), "Speculative", "drafted by the embedded draft"),
+        (
+            Mode("speculative", "lookup", "draft x does not fit in memory"),
+            "Speculative",
+            "drafted by lookup in the text; draft x does not fit in memory",
+        ),
         (Mode("standard", None, "vocabularies differ"), "Standard", "vocabularies differ"),
         (Mode("standard", None, ""), "Standard", "nothing is drafted"),
     ],

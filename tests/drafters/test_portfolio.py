@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from utils.cost_table import CostTable
@@ -12,7 +13,9 @@ from utils.drafters.lookup import LookupDrafter
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.record import DraftingRecord
 from utils.errors import DraftError
+from utils.events import Mode
 from utils.performance_monitor import RoundStats
+from utils.sampling import Distribution
 from utils.token_validator import Draft
 
 FLAT = {1: 1.0, 17: 1.2}
@@ -94,7 +97,7 @@ def run(world: Clocked, model, tokens: int = 3000, lookup=None, text=None, recor
         pass_s = world.costs._tables[0][width - 1]
         total_s = draft_s + pass_s
         stats = RoundStats("x", drafted, accepted, accepted + 1, draft_s, pass_s, total_s, 0)
-        portfolio.observe(token_ids, stats, pass_s)
+        portfolio.observe(token_ids, stats, pass_s=pass_s, width=width)
         elapsed_s += total_s
         written += len(emitted)
         lengths.append(drafted)
@@ -178,6 +181,45 @@ def test_text_that_never_repeats_costs_nothing():
     assert sum(lengths) < 20
 
 
+def test_a_model_that_has_nothing_to_say_is_asked_less_and_less():
+    class Silent(ScriptedModel):
+        asked = 0
+
+        def propose(self, *_):
+            self.asked += 1
+            return Draft()
+
+    silent = Silent(0.9, random.Random(1))
+    _, portfolio, lengths = run(Clocked(FLAT, 0.05), silent, 2000)
+    assert not any(lengths)
+    assert silent.asked < 400
+    assert portfolio.mode.mode == "standard"
+
+
+def test_what_a_lookup_adds_to_a_models_draft_counts_as_certain():
+    class Sure(ScriptedModel):
+        def propose(self, token_ids, limit, picker, wants_more):
+            wants_more(9.0)
+            return Draft((1,), (Distribution(np.array([1, 2]), np.array([0.9, 0.1])),))
+
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs, draft_token_s=0.05)
+    portfolio = Portfolio(Sure(0.9, random.Random(1)), LookupDrafter(), record, max_draft_tokens=8)
+    token_ids = [6, 1, 2, 3, 4, 5, 6]
+    portfolio.begin(token_ids)
+    draft = portfolio.propose(token_ids, 8, NoEnd())
+    assert draft.token_ids[:3] == (1, 2, 3)
+    assert draft.distribution(0).at(2) == 0.1
+    assert draft.distribution(1).at(2) == 1
+
+
+def test_a_note_on_the_model_is_said_while_it_drafts():
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs)
+    model = ScriptedModel(0.9, random.Random(1))
+    portfolio = Portfolio(model, None, record, max_draft_tokens=8, note="another vocabulary")
+    reason = "drafted by scripted: another vocabulary"
+    assert portfolio.mode == Mode("speculative", "scripted", reason)
+
+
 def test_a_model_that_fails_is_left_out_with_the_reason():
     class Broken(ScriptedModel):
         def propose(self, *_):
@@ -187,6 +229,24 @@ def test_a_model_that_fails_is_left_out_with_the_reason():
     _, portfolio, _ = run(world, Broken(0.9, random.Random(1)), 100)
     assert portfolio.mode.mode == "standard"
     assert portfolio.mode.reason == "draft scripted failed: out of memory"
+
+
+def test_lookup_alone_says_which_draft_was_not_to_be_had_and_when_nothing_repeats():
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs)
+    lookup = LookupDrafter()
+    portfolio = Portfolio(None, lookup, record, max_draft_tokens=8, problem="draft x is too large")
+    assert portfolio.mode == Mode("speculative", "lookup", "draft x is too large")
+    portfolio.begin([0])
+    token_ids = [0]
+    for token_id in range(1, 26):
+        assert not portfolio.propose(token_ids, 8, NoEnd()).token_ids
+        token_ids = [*token_ids, token_id]
+        portfolio.observe(token_ids, RoundStats("x", 0, 0, 1, 0, 1, 1, 0), pass_s=1, width=1)
+    assert portfolio.mode.mode == "standard"
+    assert portfolio.mode.reason.startswith("draft x is too large; the text repeats nothing")
+
+    portfolio.observe(token_ids, RoundStats("x", 2, 2, 3, 0, 1, 1, 0), pass_s=1, width=3)
+    assert portfolio.mode == Mode("speculative", "lookup", "draft x is too large")
 
 
 def test_without_fallback_a_model_that_fails_fails_the_answer():

@@ -230,7 +230,6 @@ async def test_a_conversation_longer_than_the_context_is_refused_with_numbers(
     ("name", "reason"),
     [
         ("missing", "missing"),
-        ("stranger", "vocabular"),
         ("truncated", "truncated"),
         ("garbage", "garbage"),
         ("sick", "sick"),

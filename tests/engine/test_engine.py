@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from config import ROOT, ModelOptions
+from config import ROOT, ModelOptions, SpeculativeConfig
+from models.build.retokenise import retokenise
 from tests.engine.conftest import PLAIN, Heard, drafted, greedy, user
-from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf
+from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf, write_tiny_mamba
 from utils.engine import draft_shelf, engine, memory
 from utils.engine.engine import Engine
 from utils.engine.protocol import ChatMessage, DraftChoice, Generate, Load, Loaded
@@ -20,11 +21,12 @@ from utils.errors import (
     RequestError,
     TargetError,
 )
-from utils.events import Prefilled, Tokens
+from utils.events import Mode, Prefilled, Tokens
 from utils.llama.chat_template import ChatTemplate
 from utils.llama.gguf_header import read_header
 from utils.llama.session import LlamaSession
 
+ADAPTIVE = SpeculativeConfig()
 OPTIONS = ModelOptions(context_tokens=1024, threads=1, batch_threads=1, batch_tokens=64)
 
 
@@ -103,6 +105,72 @@ async def test_a_model_larger_than_memory_is_refused_before_it_is_read(
     own.close()
 
 
+async def test_where_the_draft_does_not_fit_beside_the_target_lookup_goes_on_with_the_reason(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    heard = await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE)
+    assert heard.all(Mode)[0].drafter == "lookup"
+    assert "draft 'draft' cannot be used: model does not fit in memory" in heard.mode.reason
+    with pytest.raises(DraftError, match="does not fit in memory"):
+        await answer(
+            loaded,
+            "hello",
+            model(folder / "draft.gguf"),
+            SpeculativeConfig(fallback_enabled=False),
+        )
+
+
+async def test_lookup_says_which_draft_there_was_no_memory_for(loaded: Engine):
+    choice = DraftChoice(kind="lookup", name="lookup", problem="draft x does not fit in memory")
+    heard = await answer(loaded, "hello", choice, ADAPTIVE)
+    assert heard.all(Mode)[0] == Mode("speculative", "lookup", "draft x does not fit in memory")
+
+
+async def test_a_draft_makes_room_for_the_next_one_where_both_do_not_fit(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    await answer(loaded, "hello", model(folder / "draft.gguf"))
+    shelf = loaded._target.drafts
+    monkeypatch.setattr(draft_shelf, "fits", lambda *_: not shelf._models)
+    heard = await answer(loaded, "hello", model(folder / "target.gguf"))
+    assert heard.mode.mode == "speculative"
+    assert [path.name for path in shelf._models] == ["target.gguf"]
+
+
+async def test_drafts_are_dropped_before_the_target_is(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    await answer(loaded, "hello", model(folder / "draft.gguf"))
+    shelf = loaded._target.drafts
+    monkeypatch.setattr(engine, "fits", lambda *_: not shelf._models)
+    with pytest.raises(TargetError):
+        await load(loaded, folder / "sick.gguf")
+    assert loaded.stats("s").draft is None
+    assert (await answer(loaded, "hello")).finished.reason == "length"
+
+
+async def test_a_recurrent_target_answers_in_standard_mode_and_says_why(
+    folder: Path, tmp_path: Path
+):
+    own = Engine()
+    await load(own, write_tiny_mamba(tmp_path / "mamba.gguf"))
+    lookup = DraftChoice(kind="lookup", name="lookup")
+    for choice in (lookup, model(folder / "draft.gguf")):
+        heard = await answer(own, "hello", choice, ADAPTIVE)
+        assert heard.mode.mode == "standard"
+        assert heard.mode.reason == "the target cannot take tokens back: it is a recurrent model"
+        assert heard.finished.reason == "length"
+    own.close()
+
+
+async def test_a_recurrent_draft_leaves_lookup_with_the_reason(loaded: Engine, tmp_path: Path):
+    path = write_tiny_mamba(tmp_path / "mamba.gguf")
+    heard = await answer(loaded, "hello", model(path), ADAPTIVE)
+    assert heard.all(Mode)[0].drafter == "lookup"
+    assert "draft cannot take tokens back: mamba" in heard.mode.reason
+
+
 async def test_loading_stops_when_told_to(loaded: Engine, folder: Path):
     with pytest.raises(ModelLoadError):
         await load(loaded, folder / "draft.gguf", should_stop=lambda: True)
@@ -118,11 +186,28 @@ async def test_the_newest_two_drafts_stay_open(loaded: Engine, folder: Path, tmp
     assert loaded.stats("s").draft.path == str(drafts[1])
 
 
-async def test_a_draft_of_another_vocabulary_is_refused_by_its_header(loaded: Engine, folder: Path):
-    heard = await answer(loaded, "hello", model(folder / "stranger.gguf"))
-    assert heard.mode.mode == "standard"
-    assert "vocabularies differ" in heard.mode.reason
-    assert loaded.stats("s").draft is None
+async def test_a_draft_of_another_vocabulary_drafts_the_same_text(
+    loaded: Engine, folder: Path, tmp_path: Path
+):
+    retokenise(folder / "draft.gguf", tmp_path / "permuted.gguf", replaced=0.0, seed=1)
+    write_tiny_gguf(tmp_path / "pieces.gguf", sentencepiece=True, vocabulary_size=900)
+    plain = await answer(loaded, "hello")
+    same = await answer(loaded, "hello", model(folder / "draft.gguf"))
+    for path in (folder / "stranger.gguf", tmp_path / "permuted.gguf", tmp_path / "pieces.gguf"):
+        heard = await answer(loaded, "hello", model(path))
+        assert heard.mode.mode == "speculative", heard.mode.reason
+        assert heard.text == plain.text
+        if path.stem == "permuted":
+            assert heard.finished.stats.accepted == same.finished.stats.accepted > 0
+
+
+async def test_what_the_vocabularies_have_in_common_is_said(loaded: Engine, folder: Path):
+    heard = await answer(
+        loaded, "hello", model(folder / "stranger.gguf"), SpeculativeConfig(draft_length="adaptive")
+    )
+    first = next(mode for mode in heard.all(Mode))
+    assert first.mode == "speculative"
+    assert "another vocabulary, 58% in common" in first.reason
 
 
 async def test_without_fallback_a_draft_that_cannot_be_used_fails_the_answer(

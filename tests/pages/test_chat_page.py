@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +9,7 @@ from config import get_settings
 from tests.chat.stand_in import BASELINE, READY, Gate, finished, round_of, script
 from tests.pages.steps import ask, check, job_of, open_page, shown, wait_for_answer
 from utils.chat.conversation import get_shelf
-from utils.draft_models import DraftOption
+from utils.draft_ranking import RankedDraft
 from utils.engine.health import EngineHealth
 from utils.errors import EngineCrashedError, ModelFileError
 from utils.events import Mode, Queued, Started
@@ -325,7 +324,52 @@ def test_details_open_into_settings_and_charts_of_an_earlier_answer(engine, page
     check(page.run())
 
     assert "temperature 0.8, seed 7" in shown(page)
-    assert len(page.get("plotly_chart")) == 6
+    assert len(page.get("plotly_chart")) == 7
+
+
+def test_details_of_the_last_answer_show_the_controller_at_work(engine, page):
+    engine.client.scripts.append(switched_script())
+    ask(page, "1?")
+    wait_for_answer(page)
+    page.session_state[f"details_{page.session_state['conversation'].turns[0].job_id}"] = True
+    check(page.run())
+
+    assert "Draft length by round" in shown(page)
+    assert len(page.get("plotly_chart")) == 5
+    assert "At token 2 drafting stopped: it would be slower here" in shown(page)
+    assert "At token 3 drafting went on with demo-draft: it is expected to pay" in shown(page)
+
+
+def switched_script():
+    rounds = [round_of(words, drafted=n) for n, words in ((2, ["a", "b"]), (0, ["c"]), (1, ["d"]))]
+    off = Mode("standard", "demo-draft", "it would be slower here")
+    on = Mode("speculative", "demo-draft", "")
+    begin = Started(3, 0, 1, BASELINE)
+    return [begin, on, rounds[0], off, rounds[1], on, rounds[2], finished(rounds)]
+
+
+def test_a_switch_shows_in_the_badge_while_the_answer_is_written(engine, page):
+    gate = Gate()
+    steps = switched_script()
+    engine.client.scripts.append([*steps[:5], gate, *steps[5:]])
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    check(page.run())
+    assert "Standard" in shown(page)
+    assert "it would be slower here" in shown(page)
+    gate.opened.set()
+    wait_for_answer(page)
+
+
+def test_the_draft_length_is_chosen_by_itself_unless_it_is_fixed(engine, page):
+    with pytest.raises(KeyError):
+        page.slider(key="setting_max_draft_tokens")
+    check(page.button_group(key="setting_draft_length").set_value("fixed").run())
+    check(page.slider(key="setting_max_draft_tokens").set_value(3).run())
+    ask(page, "1?")
+    wait_for_answer(page)
+    asked = engine.client.asked[0]["speculative"]
+    assert (asked.draft_length, asked.max_draft_tokens) == ("fixed", 3)
 
 
 @pytest.fixture
@@ -337,21 +381,37 @@ def fresh_draft_options():
 
 @pytest.mark.usefixtures("engine", "fresh_draft_options")
 def test_drafts_that_do_not_fit_are_listed_with_the_reason(monkeypatch):
-    fit = DraftOption(name="fit", label="fit", compatible=True, reason="", size_bytes=1)
-    odd = replace(fit, name="odd", label="odd", compatible=False, reason="vocabularies differ")
-    monkeypatch.setattr("pages.parts.settings.draft_options", lambda *_: [fit, odd])
+    fit = RankedDraft("fit", "Fit", "usable", "1/9 of the size", rank=1)
+    odd = RankedDraft("odd", "Odd", "unfit", "vocabularies differ")
+    big = RankedDraft("big", "Big", "too large", "does not fit in memory")
+    monkeypatch.setattr("pages.parts.settings.rank_drafts", lambda *_, **__: [fit, big, odd])
     page = open_page()
 
-    assert "odd: vocabularies differ" in shown(page)
-    assert page.selectbox(key="setting_draft_model").options == ["fit"]
+    assert "1. Fit: 1/9 of the size" in shown(page)
+    assert "Odd: vocabularies differ" in shown(page)
+    assert "Big: does not fit in memory" in shown(page)
+    box = page.selectbox(key="setting_draft_model")
+    assert box.options == ["Automatic: Fit", "Fit", "Big: too large now"]
+
+
+@pytest.mark.usefixtures("engine", "fresh_draft_options")
+def test_a_draft_with_little_in_common_is_chosen_with_a_warning(monkeypatch):
+    fit = RankedDraft("fit", "Fit", "usable", "1/9 of the size", rank=1)
+    odd = RankedDraft("odd", "Odd", "usable", "small", rank=2, warning="31% in common")
+    monkeypatch.setattr("pages.parts.settings.rank_drafts", lambda *_, **__: [fit, odd])
+    page = open_page()
+    assert not page.warning
+
+    check(page.selectbox(key="setting_draft_model").set_value("odd").run())
+    assert "31% in common" in page.warning[0].value
 
 
 @pytest.mark.usefixtures("engine", "fresh_draft_options")
 def test_a_target_that_cannot_be_read_leaves_the_page_usable(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ModelFileError("file is cut off")
 
-    monkeypatch.setattr("pages.parts.settings.draft_options", fail)
+    monkeypatch.setattr("pages.parts.settings.rank_drafts", fail)
     assert open_page().chat_input
 
 

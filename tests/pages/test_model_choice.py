@@ -6,12 +6,12 @@ import pytest
 import streamlit as st
 
 from config import SamplingParams, get_settings
-from tests.chat.stand_in import EMBEDDED_ENTRY, Gate
+from tests.chat.stand_in import EMBEDDED_ENTRY, MODEL, READY, Gate
 from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
 from utils.backends.modelfile import ModelDefaults
 from utils.backends.ollama_records import RunningModel
 from utils.backends.protocol import ModelChoice
-from utils.draft_models import DraftOption
+from utils.draft_ranking import RankedDraft
 from utils.errors import ModelLoadError
 
 TALE = replace(
@@ -27,8 +27,8 @@ LLAMA = replace(
 ODD = replace(LLAMA, name="odd:1b", fitness="unusable", reason="its format is unknown")
 EMBEDDER = replace(LLAMA, name="embed:1b", capabilities=("embedding",))
 HELD = RunningModel("llama:3b", 2_100_000_000, 0, 4096, None)
-FIT = DraftOption(name="fit", label="fit", compatible=True, reason="", size_bytes=1)
-LOOKUP = replace(FIT, name="lookup", label="Lookup")
+FIT = RankedDraft("fit", "Fit", "usable", "1/9 of the size", rank=1)
+LOOKUP = replace(FIT, name="lookup", label="Lookup", rank=2)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def options(monkeypatch):
     """The drafts by target; what is not named has lookup alone."""
     by_target = {"embedded": [replace(FIT, name="embedded", label="Embedded draft"), LOOKUP]}
     monkeypatch.setattr(
-        "pages.parts.settings.draft_options", lambda _, target: by_target.get(target, [LOOKUP])
+        "pages.parts.settings.rank_drafts", lambda target, *_, **__: by_target.get(target, [LOOKUP])
     )
     st.cache_data.clear()
     yield by_target
@@ -134,13 +134,15 @@ def test_values_that_no_widget_takes_are_brought_within_its_bounds(engine):
 
 
 def test_the_drafts_are_those_for_the_chosen_model(options, page):
-    options["tale"] = [LOOKUP, FIT]
+    options["tale"] = [FIT, LOOKUP]
     choose(page, "tale")
-    assert page.selectbox(key="setting_draft_model").value == "fit"
+    box = page.selectbox(key="setting_draft_model")
+    assert box.options == ["Automatic: Fit", "Fit", "Lookup"]
+    check(box.select("lookup").run())
+    assert page.selectbox(key="setting_draft_model").value == "lookup"
     choose(page, "llama:3b")
-    assert page.selectbox(key="setting_draft_model").options == ["Lookup"]
-    choose(page, "embedded")
-    assert page.selectbox(key="setting_draft_model").value == "embedded"
+    box = page.selectbox(key="setting_draft_model")
+    assert (box.value, box.options) == ("auto", ["Automatic: Lookup", "Lookup"])
 
 
 def test_a_model_that_cannot_speculate_is_left_to_ollama_with_the_reason(engine, page):
@@ -154,10 +156,14 @@ def test_a_model_that_cannot_speculate_is_left_to_ollama_with_the_reason(engine,
     assert page.toggle(key="setting_enabled").value
 
 
-def test_a_target_that_takes_nothing_back_says_so(options, page):
-    options["tale"] = [replace(LOOKUP, compatible=False, reason="mamba is a recurrent model")]
+def test_a_target_that_takes_nothing_back_says_so(engine, options, page):
+    engine.client.health = replace(READY, model=replace(MODEL, name="tale"))
+    options["tale"] = [replace(LOOKUP, verdict="unfit", sentence="mamba is a recurrent model")]
     choose(page, "tale")
     assert page.toggle(key="cannot_speculate").disabled
+    settled(engine, page)
+    assert "Standard" in badge(page)
+    assert "cannot speculate: mamba is a recurrent model" in shown(page).replace("\u2060", "")
 
 
 def test_the_user_may_have_ollama_answer(engine, page):

@@ -16,7 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, contextmanager
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import ollama
@@ -45,6 +45,8 @@ SECONDS = 1e-9
 T = TypeVar("T")
 Message = Mapping[str, str]
 Options = Mapping[str, Any]
+# "json", or a JSON schema.
+Form = Literal["json"] | dict[str, Any]
 
 
 class OllamaClient:
@@ -155,13 +157,17 @@ class OllamaClient:
         return _text(debug, "rendered_template")
 
     def chat(
-        self, name: str, messages: Sequence[Message], options: Options
+        self, name: str, messages: Sequence[Message], options: Options, form: Form | None = None
     ) -> AsyncGenerator[OllamaPiece, None]:
-        """Answer a conversation in pieces; tried again once where nothing came."""
+        """Answer a conversation in pieces, in a form; tried again once where nothing came."""
 
         async def ask() -> AsyncIterator[Any]:
             return await self._library.chat(
-                name, messages=messages, stream=True, options={**options, **FIXED_OPTIONS}
+                name,
+                messages=messages,
+                stream=True,
+                format=form,
+                options={**options, **FIXED_OPTIONS},
             )
 
         return self._answer(ask, _chat_piece)

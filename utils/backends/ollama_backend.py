@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -10,12 +11,12 @@ from time import monotonic
 from typing import Any
 
 from config import SamplingParams, SpeculativeConfig
-from utils.backends.ollama import OllamaClient
+from utils.backends.ollama import Form, OllamaClient
 from utils.backends.ollama_prompt import ollama_turn
 from utils.backends.ollama_records import OllamaNumbers, OllamaPiece
 from utils.backends.protocol import NOTHING_WRITTEN, Availability, Written
 from utils.engine.protocol import ChatMessage
-from utils.errors import BackendError
+from utils.errors import BackendError, RequestError
 from utils.events import Event, Finished, Mode, Started, Token, Tokens
 from utils.performance_monitor import (
     Baseline,
@@ -71,11 +72,13 @@ class OllamaBackend:
         """Yield the events of one answer, or of its rest: then from the prompt that Ollama makes.
 
         Thoughts come as text between `<think>` marks, as from a model in the engine. At the end
-        Ollama's own numbers come beside ours. Raises `BackendError`.
+        Ollama's own numbers come beside ours. Raises `BackendError`, and `RequestError` for a
+        JSON schema that is none.
         """
         seed = secrets.randbelow(SEEDS) if sampling.seed is None else sampling.seed
         yield Started(prompt_tokens=0, reused_tokens=0, seed=seed, baseline=Baseline())
-        yield Mode("standard", None, self._reason(sampling), writer=self.name)
+        form = _form(sampling)
+        yield Mode("standard", None, self._reason(sampling, written), writer=self.name)
         if written.tokens >= sampling.max_tokens:
             yield Finished("length", PerformanceMonitor().result())
             return
@@ -88,7 +91,7 @@ class OllamaBackend:
             opened = "" if prompt.rstrip().endswith(written.opened.rstrip()) else written.opened
             pieces = self._client.generate(self._model, prompt + opened + written.text, options)
         else:
-            pieces = self._client.chat(self._model, turns, options)
+            pieces = self._client.chat(self._model, turns, options, form)
         async with aclosing(pieces):
             async for piece in pieces:
                 if (tokens := telling.tokens(piece)) is not None:
@@ -96,9 +99,15 @@ class OllamaBackend:
                 if piece.numbers is not None:
                     yield telling.finished(piece.numbers)
 
-    def _reason(self, sampling: SamplingParams) -> str:
-        lack = "; without the logit bias, which Ollama does not know" if sampling.logit_bias else ""
-        return f"answered by {self.name}{lack}"
+    def _reason(self, sampling: SamplingParams, written: Written) -> str:
+        reason = f"answered by {self.name}"
+        if sampling.logit_bias:
+            reason += "; without the logit bias, which Ollama does not know"
+        if sampling.grammar:
+            reason += "; without the grammar, which Ollama does not know"
+        elif written and (sampling.json_output or sampling.json_schema):
+            reason += "; without keeping to JSON, which Ollama cannot in the middle of an answer"
+        return reason
 
     def _options(self, sampling: SamplingParams, seed: int, max_tokens: int) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -119,6 +128,19 @@ class OllamaBackend:
         if self._context_tokens is not None:
             options["num_ctx"] = self._context_tokens
         return options
+
+
+def _form(sampling: SamplingParams) -> Form | None:
+    """Return the form of the answer as Ollama takes it."""
+    if not sampling.json_schema:
+        return "json" if sampling.json_output else None
+    try:
+        schema = json.loads(sampling.json_schema)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the JSON schema is no JSON: {error}") from error
+    if not isinstance(schema, dict):
+        raise RequestError("the JSON schema is no JSON object")
+    return schema
 
 
 @dataclass(slots=True)

@@ -47,8 +47,10 @@ class Turn:
 class Conversation:
     """The turns of one chat; may be used from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, owner: str = "") -> None:
+        """`owner` is whose it is: what is learnt of one's texts is used for no other."""
         self.id = secrets.token_urlsafe(16)
+        self.owner = owner or self.id
         self._turns: tuple[Turn, ...] = ()
         self._lock = threading.RLock()
 
@@ -78,7 +80,7 @@ class Conversation:
                     self._messages(question, settings.system_prompt),
                     settings.sampling,
                     settings.speculative,
-                    self.id,
+                    self.owner,
                     settings.model,
                 ),
                 runtime,

@@ -31,6 +31,7 @@ from utils.performance_monitor import (
 from utils.reasoning import LONGEST_MARK, ends_thought, split_reasoning
 
 JobState = Literal["queued", "prefilling", "writing", "done", "stopped", "failed"]
+SWITCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +62,21 @@ class Handover:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """After how many tokens the way of writing changed, and to what."""
+
+    at_tokens: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """An answer at one moment; `version` grows with every change.
 
     `started_at` is seconds since the epoch; `queue_position` is 0 unless the answer waits.
     `opened` stands in front of `text` but is part of the prompt. `thought_s` is how long a thought
     took to write, None until it ends. `writer` is empty while the engine writes, `servers` are all
-    others that wrote a part.
+    others that wrote a part. `switches` are the newest changes of mode; the first mode is none.
     """
 
     version: int
@@ -93,6 +102,7 @@ class JobSnapshot:
     servers: tuple[str, ...] = ()
     reported: ReportedNumbers | None = None
     handovers: tuple[Handover, ...] = ()
+    switches: tuple[Switch, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -129,6 +139,7 @@ class AnswerRecord:
     servers: tuple[str, ...] = ()
     reported: ReportedNumbers | None = None
     handovers: tuple[Handover, ...] = ()
+    switches: tuple[Switch, ...] = ()
     _text: str = ""
     _chars: int = 0
     _tail: str = ""
@@ -184,6 +195,9 @@ class AnswerRecord:
         self.opened = event.opened
 
     def _change_mode(self, event: Mode) -> None:
+        if self._chars or self.monitor.completion_tokens:
+            switch = Switch(self.monitor.completion_tokens, event)
+            self.switches = (*self.switches[1 - SWITCHES :], switch)
         self.mode, self.drafter, self.reason = event.mode, event.drafter, event.reason
         self.writer = event.writer
         if event.handover and self._chars:
@@ -252,4 +266,5 @@ class AnswerRecord:
             servers=self.servers,
             reported=self.reported,
             handovers=self.handovers,
+            switches=self.switches,
         )

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from config import EMBEDDED, SpeculativeConfig
-from utils.chat.snapshots import JobSnapshot
+from config import EMBEDDED, LOOKUP, SpeculativeConfig
+from utils.chat.snapshots import JobSnapshot, Switch
 from utils.engine.health import EngineHealth
 from utils.events import ModeName
 from utils.performance_monitor import Baseline, GenerationStats, ratio
@@ -56,13 +56,15 @@ def badge(
 
 def _mode_badge(mode: ModeName, drafter: str | None, reason: str) -> Badge:
     if mode == "speculative":
-        return Badge("Speculative", reason or f"drafted by {draft_name(drafter)}", "good")
+        parts = (f"drafted by {draft_name(drafter)}", reason)
+        return Badge("Speculative", "; ".join(filter(None, parts)), "good")
     return Badge("Standard", reason or "nothing is drafted", "quiet")
 
 
 def draft_name(drafter: str | None) -> str:
     """Return what a drafter is called in a sentence."""
-    return "the embedded draft" if drafter == EMBEDDED else drafter or "no draft"
+    names = {EMBEDDED: "the embedded draft", LOOKUP: "lookup in the text"}
+    return names.get(drafter, drafter) if drafter else "no draft"
 
 
 def startup_line(startup: StartupSnapshot) -> str:
@@ -210,13 +212,41 @@ def detail_rows(answer: JobSnapshot) -> list[tuple[str, str]]:
         rows.insert(2, (f"{answer.reported.source}'s own count", _reported(answer)))
     if stats.drafted:
         rows.insert(2, ("Drafted", f"{stats.accepted} of {stats.drafted} tokens accepted"))
-    if answer.mode == "speculative":
-        most = answer.request.speculative.max_draft_tokens
-        rows.append(("Draft", f"{draft_name(answer.drafter)}, at most {most} tokens a round"))
+    if answer.drafter and not answer.writer:
+        rows.append(("Draft", f"{draft_name(answer.drafter)}, {_draft_length(answer)}"))
+    if answer.switches:
+        rows.append(("Changes", "\n".join(map(switch_sentence, answer.switches))))
     if answer.seed is not None:
         sampling = answer.request.sampling
         rows.append(("Sampling", f"temperature {sampling.temperature:g}, seed {answer.seed}"))
     return rows
+
+
+def switch_sentence(switch: Switch) -> str:
+    """Say where in an answer the mode changed, to what, and why."""
+    mode = switch.mode
+    if mode.writer:
+        change = f"{mode.writer} went on"
+    elif mode.mode == "speculative":
+        change = f"drafting went on with {draft_name(mode.drafter)}"
+    else:
+        change = "drafting stopped"
+    reason = mode.reason or ("it is expected to pay" if mode.mode == "speculative" else "")
+    return f"At token {switch.at_tokens} " + ": ".join(filter(None, (change, reason)))
+
+
+def _draft_length(answer: JobSnapshot) -> str:
+    speculative = answer.request.speculative
+    if speculative.draft_length == "fixed":
+        return f"at most {speculative.max_draft_tokens} tokens a round"
+    average = ratio(answer.stats.drafted, answer.stats.rounds)
+    return f"as many tokens a round as pay, {average:.1f} on average"
+
+
+def draft_length(stats: GenerationStats) -> str:
+    """Return how much was drafted and accepted in a round of the whole answer."""
+    drafted, accepted = ratio(stats.drafted, stats.rounds), ratio(stats.accepted, stats.rounds)
+    return f"{drafted:.1f} drafted and {accepted:.1f} accepted on average"
 
 
 def figure(value: float) -> str:

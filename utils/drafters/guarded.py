@@ -58,7 +58,9 @@ class GuardedDrafter:
         """Return how wide a pass over `count` tokens is made: as wide as that."""
         return count
 
-    def observe(self, token_ids: Sequence[int], stats: RoundStats, pass_s: float) -> None:
+    def observe(
+        self, token_ids: Sequence[int], stats: RoundStats, *, pass_s: float, width: int
+    ) -> None:
         """Learn what was committed, and how the round went."""
         self._draft_length.observe(stats)
         self._guard(lambda drafter: drafter.observe(token_ids))

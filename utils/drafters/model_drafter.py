@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 from utils.drafters.protocol import Picker
 from utils.model_session import ModelSession, common_prefix, prefill
+from utils.sampling import Distribution
 from utils.token_validator import Draft
 
 MAX_DRAFTED = 16
 
 
-def _always(_margin: float) -> bool:
+def always(_margin: float) -> bool:
+    """Want another token, whatever the last one was worth."""
     return True
 
 
@@ -41,14 +43,14 @@ class ModelDrafter:
         token_ids: Sequence[int],
         limit: int,
         picker: Picker,
-        wants_more: Callable[[float], bool] = _always,
+        wants_more: Callable[[float], bool] = always,
     ) -> Draft:
         """Draft until `limit`, the end of the answer or that of the draft's own context.
 
         `wants_more` gets the margin of each token and says whether another one is worth drafting.
         """
         session = self._session
-        limit = min(limit, session.n_ctx - len(token_ids) + 1)
+        limit = min(limit, self._room(token_ids))
         if limit < 1:
             return Draft()
         pending = max(len(session.cached), len(token_ids) - session.max_batch)
@@ -56,19 +58,29 @@ class ModelDrafter:
             for _ in prefill(session, token_ids[:pending]):
                 pass
         drafted: list[int] = []
-        distributions = []
+        distributions: list[Distribution] = []
         unread = token_ids[pending:]
         while True:
             logits = session.decode(unread, rows=1)[0]
             token_id, distribution, margin = picker.pick(
                 logits[: self._columns], token_ids, drafted
             )
+            if not self._knows(token_id):
+                return Draft(tuple(drafted), tuple(distributions))
             drafted.append(token_id)
             distributions.append(distribution)
             enough = not wants_more(margin) or len(drafted) == limit
             if enough or picker.is_end(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
             unread = [token_id]
+
+    def _knows(self, token_id: int) -> bool:
+        """Tell whether the token is one of the draft's, and not the only one that was allowed."""
+        return True
+
+    def _room(self, token_ids: Sequence[int]) -> int:
+        """Return how many tokens may be drafted: the last one is never decoded here."""
+        return self._session.n_ctx - len(token_ids) + 1
 
     def observe(self, token_ids: Sequence[int]) -> None:
         """Drop the drafted tokens that were not accepted."""

@@ -13,18 +13,19 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from utils.drafters.lookup import LookupDrafter
-from utils.drafters.model_drafter import ModelDrafter
-from utils.drafters.protocol import Picker
+from utils.drafters.protocol import Picker, SteeredDrafter
 from utils.drafters.record import DraftingRecord
 from utils.errors import DraftError
 from utils.events import Mode
 from utils.model_session import DecodeAborted
 from utils.performance_monitor import RoundStats
+from utils.sampling import Distribution
 from utils.token_validator import Draft
 
 LEAST_GAIN = 1.05
 PATIENT_LAG_TOKENS = 16
 QUIET_TOKENS = 24
+PAYBACK_ROUNDS = 10
 T = TypeVar("T")
 
 
@@ -33,14 +34,20 @@ class Portfolio:
 
     def __init__(
         self,
-        model: ModelDrafter | None,
+        model: SteeredDrafter | None,
         lookup: LookupDrafter | None,
         record: DraftingRecord,
         *,
         max_draft_tokens: int,
         fallback_enabled: bool = True,
+        problem: str = "",
+        note: str = "",
     ) -> None:
-        """`record` is what earlier answers taught, and learns from this one."""
+        """`record` is what earlier answers taught, and learns from this one.
+
+        `problem` says why another draft than these was not to be had, `note` what to know of the
+        model.
+        """
         self._model = model
         self._lookup = lookup
         self._record = record
@@ -51,10 +58,12 @@ class Portfolio:
         self._match_length = 0
         # What each drafted token was judged by: the model's margin, or the length of a match.
         self._features: list[tuple[bool, float]] = []
+        self._drafted = 0
         self._lagged = False
         self._probes = False
         self._quiet_tokens = 0
-        self._problem = ""
+        self._problem = problem
+        self._note = note
         self.mode = self._speculative()
 
     def begin(self, token_ids: Sequence[int]) -> None:
@@ -73,7 +82,7 @@ class Portfolio:
         """Return the draft that is expected to pay best; it may be empty."""
         cap = min(self._cap, room)
         self._features.clear()
-        self._copied = []
+        self._copied, self._drafted = [], 0
         if cap < 1:
             return Draft()
         if self._lookup is not None:
@@ -92,18 +101,18 @@ class Portfolio:
             return self._draft(token_ids, cap, picker, copy_rate)
         return Draft()
 
-    def observe(self, token_ids: Sequence[int], stats: RoundStats, pass_s: float) -> None:
-        """Learn from a round: what was emitted, what was kept, and what it took."""
+    def observe(
+        self, token_ids: Sequence[int], stats: RoundStats, *, pass_s: float, width: int
+    ) -> None:
+        """Learn from a round: what was emitted, what was kept, and what a pass so wide took."""
         record = self._record
-        width = self.width(1 + stats.drafted, self._cap + 1)
         record.note_round(stats, pass_s, width, was_probe=self._probes)
         self._learn_kept(stats)
         emitted = token_ids[len(token_ids) - stats.emitted :]
         if self._copied and not (self._features and not self._features[0][0]):
             self._learn_in_shadow(emitted)
-        models = sum(is_model for is_model, _ in self._features)
-        if models and not self._lagged:
-            record.note_draft(models, stats.draft_s)
+        if self._drafted and not self._lagged:
+            record.note_draft(self._drafted, stats.draft_s)
         if self._lookup is not None:
             self._lookup.observe(token_ids)
         self._guard(lambda model: model.observe(token_ids))
@@ -136,7 +145,8 @@ class Portfolio:
             return 0.0
         record = self._record
         rate, pass_s, step_s = record.margins.recent, record.pass_s, record.draft_token_s
-        draft_s = step_s * record.catch_up_share(lag)
+        # What the draft has yet to read, it reads for all rounds to come, not for this one.
+        draft_s = step_s * record.catch_up_share(lag) / PAYBACK_ROUNDS
         best, survival, tokens = 0.0, 1.0, 1.0
         for count in range(1, cap + 1):
             survival *= rate
@@ -183,10 +193,14 @@ class Portfolio:
             return False
 
         draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
-        if draft is None:
+        if draft is None or not draft.token_ids:
             features.clear()
+            if draft is not None:
+                # Nothing came of it: as bad as a wrong guess, or it would be tried for ever.
+                record.margins.learn(0.0, was_kept=False)
             return Draft()
         drafted = list(draft.token_ids)
+        self._drafted = len(drafted)
         if self._lookup is not None and len(drafted) < cap and not picker.is_end(drafted[-1]):
             copied, match = self._lookup.copy_after(drafted, cap - len(drafted), picker)
             for offset in range(len(copied)):
@@ -198,7 +212,8 @@ class Portfolio:
         if self._probes:
             best = max(best, len(draft.token_ids))
         del features[best:]
-        distributions = draft.distributions or ()
+        copies = map(Distribution.certain, drafted[len(draft.token_ids) :])
+        distributions = (*(draft.distributions or ()), *copies)
         return Draft(tuple(drafted[:best]), distributions[:best])
 
     def _learn_kept(self, stats: RoundStats) -> None:
@@ -221,20 +236,23 @@ class Portfolio:
         """Say standard after a while without drafts, and speculative once one is made."""
         if stats.drafted and not self._probes:
             self._quiet_tokens = 0
-            if self.mode_is_standard and not self._problem:
+            if self.mode_is_standard:
                 self.mode = self._speculative()
             return
         self._quiet_tokens += stats.emitted
         if self._quiet_tokens >= QUIET_TOKENS and not self.mode_is_standard:
-            self.mode = Mode("standard", self.mode.drafter, self._record.verdict())
+            verdict = self._record.verdict(has_model=self._model is not None)
+            reason = "; ".join(filter(None, (self._problem, verdict)))
+            self.mode = Mode("standard", self.mode.drafter, reason)
 
     def _speculative(self) -> Mode:
         names = [drafter.name for drafter in (self._model, self._lookup) if drafter is not None]
         if not names:
             return Mode("standard", None, self._problem or "no draft was chosen")
-        return Mode("speculative", names[0], self._problem)
+        note = f"drafted by {names[0]}: {self._note}" if self._note and self._model else ""
+        return Mode("speculative", names[0], self._problem or note)
 
-    def _guard(self, action: Callable[[ModelDrafter], T]) -> T | None:
+    def _guard(self, action: Callable[[SteeredDrafter], T]) -> T | None:
         if self._model is None:
             return None
         try:

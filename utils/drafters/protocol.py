@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from utils.model_session import FloatArray
@@ -51,4 +51,18 @@ class Drafter(Protocol):
 
     def observe(self, token_ids: Sequence[int]) -> None:
         """Learn what was committed after a round, whether or not it was drafted here."""
+        ...
+
+
+class SteeredDrafter(Drafter, Protocol):
+    """A drafter that is told, token by token, whether another one is worth drafting."""
+
+    def propose(
+        self,
+        token_ids: Sequence[int],
+        limit: int,
+        picker: Picker,
+        wants_more: Callable[[float], bool] = ...,
+    ) -> Draft:
+        """Return up to `limit` tokens; `wants_more` gets the margin of each, in order."""
         ...

@@ -12,6 +12,7 @@ COST_SHARE = 0.1
 PROBE_BUDGET = 0.02
 FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
 CATCH_UP_SHARE = 0.25
+TOLD_TOKENS = 3
 # As if so much had been written before: what may be spent on the first looks.
 CREDIT_TOKENS = 400
 
@@ -97,12 +98,16 @@ class DraftingRecord:
         share = max(COST_SHARE, 1 / (1 + self._drafts))
         self.draft_token_s += share * (clipped - self.draft_token_s)
 
-    def verdict(self) -> str:
-        """Say why nothing is drafted."""
-        rate = self.margins.recent
+    def verdict(self, *, has_model: bool) -> str:
+        """Say why nothing is drafted, by a model and lookup or by lookup alone."""
+        if not has_model:
+            return "the text repeats nothing that could be looked up"
+        count = min(TOLD_TOKENS, len(self.pass_s) - 1)
+        cost = (self.pass_s[count] + count * self.draft_token_s) * self.plain_rate
         return (
-            f"drafting would not be faster here: {rate:.0%} of what is drafted is accepted, and a "
-            f"pass over 4 tokens costs {self.costs.seconds(4) / self.costs.seconds(1):.1f} steps"
+            f"drafting would not be faster here: to draft and check {count} tokens takes as long "
+            f"as {cost:.1f} plain steps, and {self.margins.newest:.0%} of them are expected to be "
+            "right"
         )
 
     def _note_probe(self, emitted: int, total_s: float) -> None:

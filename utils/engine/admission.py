@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import LOOKUP, ModelOptions, Settings
+from config import AUTO, LOOKUP, ModelOptions, Settings
 from utils.draft_models import (
     EMBEDDED_DRAFT,
     EMBEDDED_TARGET,
@@ -14,9 +13,11 @@ from utils.draft_models import (
     resolve_draft,
     target_options,
 )
+from utils.draft_ranking import RankedDraft, missed_draft, rank_drafts
+from utils.engine.calibration import costs_file
 from utils.engine.protocol import DraftChoice
 from utils.errors import ModelError, ModelLoadError, RequestError
-from utils.llama.probe import entry_of, probe_folder, probe_model
+from utils.llama.probe import probe_folder, probe_model
 
 EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
 
@@ -39,6 +40,7 @@ class Admission:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._admitted: set[tuple[Path, int, int]] = set()
+        self._taken: dict[str, str] = {}
 
     def find_target(self, name: str) -> TargetFile:
         """Return the file of a target, or raise `UnknownModelError` or `ModelError`."""
@@ -48,12 +50,17 @@ class Admission:
         except ModelLoadError as error:
             raise ModelLoadError(target.called_by_name(str(error))) from error
         options = target_options(target, self._settings)
-        folder = self._settings.cache_folder / "costs"
-        costs = entry_of(target.path, folder, options.model_dump(), os.cpu_count())
+        costs = costs_file(target.path, options, self._settings)
         return TargetFile(target.name, target.path, options, costs)
 
-    def find_draft(self, name: str) -> DraftChoice:
-        """Return the drafter called `name`, with the reason if its model cannot be used."""
+    def find_draft(self, name: str, target: str, *, has_gpu: bool = False) -> DraftChoice:
+        """Return the drafter called `name`, with the reason if its model cannot be used.
+
+        `auto` is the one that suits the `target` best, which is loaded; `has_gpu` tells that its
+        memory is not that of the machine.
+        """
+        if name == AUTO:
+            return self._best_draft(target, has_gpu=has_gpu)
         if name == LOOKUP:
             return DraftChoice(kind="lookup", name=LOOKUP)
         try:
@@ -62,6 +69,28 @@ class Admission:
         except (RequestError, ModelError) as error:
             return DraftChoice(kind="model", name=name, problem=str(error))
         return DraftChoice(kind="model", name=name, path=str(path))
+
+    def _best_draft(self, target: str, *, has_gpu: bool) -> DraftChoice:
+        """Return the best draft that works; a lookup says which one there is no memory for."""
+        try:
+            drafts = rank_drafts(target, self._settings, is_loaded=True, has_gpu=has_gpu)
+        except (RequestError, ModelError):
+            return DraftChoice(kind="lookup", name=LOOKUP)
+        missed = missed_draft(drafts)
+        problem = f"draft {missed.name} {missed.sentence}" if missed else ""
+        # The one that is open takes no more memory than it has.
+        drafts.sort(key=lambda draft: not self._is_open(draft, target))
+        for draft in drafts:
+            if draft.name == LOOKUP or not (draft.is_usable or self._is_open(draft, target)):
+                break
+            choice = self.find_draft(draft.name, target)
+            if not choice.problem:
+                self._taken[target] = draft.name
+                return choice
+        return DraftChoice(kind="lookup", name=LOOKUP, problem=problem)
+
+    def _is_open(self, draft: RankedDraft, target: str) -> bool:
+        return draft.verdict == "too large" and draft.name == self._taken.get(target)
 
     def _try_out(self, path: Path) -> None:
         """Have a child load the file, once for each version of it."""

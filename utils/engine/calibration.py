@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -10,9 +11,10 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from config import SamplingParams, SpeculativeConfig
+from config import ModelOptions, SamplingParams, Settings, SpeculativeConfig
 from utils.cost_table import CostTable, PassTimes, is_sound
 from utils.events import Tokens
+from utils.llama.probe import entry_of
 from utils.model_session import ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
 from utils.speculative_decoding import SpeculativeDecoder
@@ -60,7 +62,7 @@ async def calibrate(
     if passes and steps and is_sound(passes):
         if is_new and kept and not should_stop():
             keep(kept, passes)
-        costs = CostTable(passes, max_width=max(max(times) for times in passes.values()))
+        costs = CostTable(passes, max_width=max_rows)
         shallow = passes[min(passes)]
         # Kept times are those of another day: only their ratios count.
         costs.pace = 1.0 if is_new else median(steps) / shallow[1]
@@ -92,6 +94,12 @@ def time_passes(
             for width, seconds in shallow.items()
         }
     return passes
+
+
+def costs_file(path: Path, options: ModelOptions, settings: Settings) -> Path:
+    """Return where the times of a model are kept, when it is opened this way on this machine."""
+    folder = settings.cache_folder / "costs"
+    return entry_of(path, folder, options.model_dump(), os.cpu_count())
 
 
 def recall(path: Path) -> PassTimes | None:

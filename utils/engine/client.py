@@ -216,7 +216,13 @@ class EngineClient:
     async def _choose_draft(self, speculative: SpeculativeConfig) -> DraftChoice:
         if not speculative.enabled:
             return DraftChoice(kind="none")
-        return await asyncio.to_thread(self._admission.find_draft, speculative.draft_model)
+        health = self.health
+        return await asyncio.to_thread(
+            self._admission.find_draft,
+            speculative.draft_model,
+            health.model.name if health.model else self._loaded_as,
+            has_gpu=health.has_gpu,
+        )
 
 
 def _new_id() -> str:

@@ -8,20 +8,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-from config import ModelOptions, SpeculativeConfig
+from config import LOOKUP, ModelOptions, SpeculativeConfig
 from utils.cost_table import CostTable
-from utils.draft_models import check_pair
+from utils.draft_pairs import PairCheck, check_pair
+from utils.drafters.fitting import MakeDrafter, fit_drafter
 from utils.drafters.lookup import LookupDrafter
-from utils.drafters.model_drafter import ModelDrafter
 from utils.drafters.portfolio import Portfolio
-from utils.drafters.protocol import Drafter
+from utils.drafters.protocol import Drafter, SteeredDrafter
 from utils.drafters.record import DraftingRecord
-from utils.engine.memory import require_memory
+from utils.engine.memory import fits, require_memory
 from utils.engine.protocol import DraftChoice
 from utils.errors import DraftError, ModelError
+from utils.llama.chat_prompt import encode_continued
 from utils.llama.gguf_header import read_header
 from utils.llama.model import LlamaModel
 from utils.model_session import ModelInfo
@@ -46,10 +48,12 @@ class _Owner:
 
 @dataclass(slots=True)
 class _Open:
-    """An open draft model, and what a token of it takes."""
+    """An open draft model, what a token of it takes, how it drafts, and what to know of that."""
 
     model: LlamaModel
     token_s: float
+    make_drafter: MakeDrafter
+    note: str
 
 
 class DraftShelf:
@@ -81,21 +85,35 @@ class DraftShelf:
         speculative: SpeculativeConfig,
         should_stop: ShouldStop,
     ) -> Portfolio:
-        """Return all that can draft where `choice` is the draft: it, if a model, and lookup."""
+        """Return all that can draft where `choice` is the draft: it, if a model, and lookup.
+
+        A model that cannot be had leaves lookup, with the reason, where a fallback is allowed.
+        """
         self._require_rollback()
-        model = None if choice.kind == "lookup" else self._model_drafter(choice, should_stop)
+        model, problem = None, choice.problem
+        if choice.kind == "model":
+            try:
+                model = self._model_drafter(choice, should_stop)
+            except DraftError as error:
+                if not speculative.fallback_enabled:
+                    raise
+                problem = str(error)
         kept = self._owner(owner)
         if not speculative.lookup_earlier:
             kept.lookup.forget_earlier()
-        if choice.name not in kept.records:
-            token_s = self._models[Path(choice.path)].token_s if choice.path else None
-            kept.records[choice.name] = DraftingRecord(costs, draft_token_s=token_s)
+        name = choice.name if model is not None else LOOKUP
+        opened = self._models[Path(choice.path)] if model and choice.path else None
+        if name not in kept.records:
+            token_s = opened.token_s if opened else None
+            kept.records[name] = DraftingRecord(costs, draft_token_s=token_s)
         return Portfolio(
             model,
             kept.lookup,
-            kept.records[choice.name],
+            kept.records[name],
             max_draft_tokens=MAX_DRAFT_TOKENS,
             fallback_enabled=speculative.fallback_enabled,
+            problem=problem,
+            note=opened.note if opened else "",
         )
 
     def clear_caches(self) -> None:
@@ -105,7 +123,7 @@ class DraftShelf:
             opened.model.session.clear()
 
     def close(self) -> None:
-        """Close all draft models."""
+        """Close all draft models; those asked for later are opened again."""
         while self._models:
             self._models.popitem()[1].model.close()
 
@@ -120,7 +138,7 @@ class DraftShelf:
             self._owners.popitem(last=False)
         return kept
 
-    def _model_drafter(self, choice: DraftChoice, should_stop: ShouldStop) -> ModelDrafter:
+    def _model_drafter(self, choice: DraftChoice, should_stop: ShouldStop) -> SteeredDrafter:
         if choice.path is None:
             raise DraftError(choice.problem)
         path = Path(choice.path)
@@ -128,8 +146,7 @@ class DraftShelf:
         self._models[path] = opened
         self._models.move_to_end(path)
         opened.model.session.should_stop = should_stop
-        size = self._target.vocabulary.size
-        return ModelDrafter(choice.name, opened.model.session, vocabulary_size=size)
+        return opened.make_drafter(choice.name)
 
     def _open(self, path: Path, name: str, should_stop: ShouldStop) -> _Open:
         try:
@@ -137,7 +154,9 @@ class DraftShelf:
             check = check_pair(self._target.header, header)
             if not check.compatible:
                 raise DraftError(check.reason)
-            while len(self._models) >= OPEN_DRAFTS:
+            while self._models and (
+                len(self._models) >= OPEN_DRAFTS or fits(header, self._options) is False
+            ):
                 self._models.popitem(last=False)[1].model.close()
             require_memory(header, self._options)
             model = LlamaModel.open(
@@ -147,10 +166,23 @@ class DraftShelf:
             raise DraftError(f"draft {name!r} cannot be used: {error}") from error
         except MemoryError as error:
             raise DraftError(f"draft {name!r} does not fit in memory") from error
-        if model.can_rollback:
-            return _Open(model, _time_token(model))
-        model.close()
-        raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
+        if not model.can_rollback:
+            model.close()
+            raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
+        make_drafter = fit_models(self._target, model, check)
+        return _Open(model, _time_token(model), make_drafter, check.note)
+
+
+def fit_models(target: LlamaModel, draft: LlamaModel, check: PairCheck) -> MakeDrafter:
+    """Return what makes drafters of a draft model that suits the target."""
+    return fit_drafter(
+        check.fit,
+        draft.session,
+        draft.vocabulary,
+        target.vocabulary,
+        encode_draft=partial(encode_continued, draft.vocabulary),
+        encode_target=partial(encode_continued, target.vocabulary),
+    )
 
 
 def _time_token(model: LlamaModel) -> float:

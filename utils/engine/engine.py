@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
+from utils.constraint import Constraint
 from utils.cost_table import CostTable
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter
@@ -23,6 +24,7 @@ from utils.engine.memory import fits, give_back_freed, require_memory, resident_
 from utils.engine.protocol import ChatMessage, Generate, Load, Loaded, Ready, Stats
 from utils.errors import DraftError, ModelError, RequestError
 from utils.events import Event, Started, Tokens
+from utils.grammar.tokens import Constraints
 from utils.llama.chat_prompt import (
     ChatTemplate,
     encode_chat,
@@ -35,6 +37,7 @@ from utils.llama.gguf_header import read_header
 from utils.llama.library import has_gpu, library_version, system_info
 from utils.llama.model import LlamaModel
 from utils.performance_monitor import PlainClock
+from utils.reasoning import MARKS
 from utils.speculative_decoding import SpeculativeDecoder
 
 Report = Callable[[str, float | None], None]
@@ -49,13 +52,14 @@ class _Target:
     decoder: SpeculativeDecoder
     drafts: DraftShelf
     history: TokenHistory
+    constraints: Constraints
     costs: CostTable | None = None
 
     def encode(self, messages: tuple[ChatMessage, ...]) -> list[int]:
         return encode_chat(self.model.vocabulary, self.template, messages)
 
-    def prompt(self, request: Generate) -> list[int]:
-        """Return the prompt of an answer, and what is written of it already."""
+    def prompt(self, request: Generate) -> tuple[list[int], list[int]]:
+        """Return the prompt of an answer, and apart what is written of it already."""
         vocabulary = self.model.vocabulary
         if request.rendered is None:
             token_ids = self.encode(request.messages)
@@ -70,7 +74,12 @@ class _Target:
             # Whoever began may have written the mark that this prompt ends with.
             opened = opened_thought(vocabulary, token_ids)
             begun = encode_continued(vocabulary, request.written.removeprefix(opened))
-        return self.history.splice(token_ids) + begun
+        return self.history.splice(token_ids), begun
+
+    def constraint(self, request: Generate, prompt: list[int]) -> Constraint | None:
+        """Return what the answer is held to, if anything; raises `RequestError`."""
+        opened = opened_thought(self.model.vocabulary, prompt).strip()
+        return self.constraints.take(request.sampling, free_until=MARKS.get(opened, ""))
 
     def clear_caches(self) -> None:
         self.model.session.clear()
@@ -102,12 +111,16 @@ class Engine:
     ) -> Loaded:
         """Open a target in place of the one before, and measure its plain speed.
 
-        The old one is kept until the new one works, if memory allows. Raises `ModelError`.
+        The old one is kept until the new one works, if memory allows; its drafts go first. Raises
+        `ModelError`.
         """
         begin = perf_counter()
         header = read_header(Path(request.path))
         if self._target is not None and not fits(header, request.options):
-            self.close()
+            self._target.drafts.close()
+            give_back_freed()
+            if not fits(header, request.options):
+                self.close()
         require_memory(header, request.options)
 
         def on_progress(share: float) -> bool:
@@ -122,6 +135,7 @@ class Engine:
             SpeculativeDecoder(model.session, model.vocabulary, clock=clock),
             DraftShelf(model, request.options),
             TokenHistory(model.vocabulary),
+            Constraints(model.vocabulary),
         )
         try:
             report("measuring plain speed", None)
@@ -161,15 +175,19 @@ class Engine:
         if target is None:
             raise ModelError("no target is loaded: load one first")
         target.model.session.should_stop = should_stop
-        drafter, portfolio, reason = _choose_drafting(target, request, should_stop)
-        token_ids = target.prompt(request)
+        prompt, begun = target.prompt(request)
+        constraint = target.constraint(request, prompt)
+        token_ids = prompt + begun
         opened = opened_thought(target.model.vocabulary, token_ids)
+        drafter, portfolio, reason = _choose_drafting(target, request, should_stop)
         events = target.decoder.generate(
             tuple(token_ids),
             sampling=request.sampling,
             speculative=request.speculative,
             drafter=drafter,
             portfolio=portfolio,
+            constraint=constraint,
+            begun=len(begun),
             reason=reason,
             should_stop=should_stop,
         )

@@ -39,6 +39,7 @@ class EngineHealth:
     baseline: Baseline = field(default_factory=Baseline)
     llama_cpp_version: str = ""
     system_info: str = ""
+    has_gpu: bool = False
 
 
 class Vitals:

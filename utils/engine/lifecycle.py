@@ -133,6 +133,7 @@ class WorkerLifecycle:
                 pid=message.pid,
                 llama_cpp_version=message.llama_cpp_version,
                 system_info=message.system_info,
+                has_gpu=message.has_gpu,
             )
         await self._take(message)
 

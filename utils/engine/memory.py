@@ -11,7 +11,6 @@ from pathlib import Path
 from config import ModelOptions
 from utils.errors import ModelLoadError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
-from utils.llama.library import has_gpu
 
 PROC = Path("/proc")
 _KIB = 1024
@@ -20,6 +19,9 @@ _GIB = 2**30
 
 def fits(header: GGUFHeader, options: ModelOptions) -> bool | None:
     """Tell whether a model fits in memory now; `None` where nobody can tell, as of a GPU."""
+    # Only the worker has a reason to load llama.cpp; whoever asks for memory alone has none.
+    from utils.llama.library import has_gpu
+
     available = available_bytes()
     if available is None or (has_gpu() and options.gpu_layers != 0):
         return None

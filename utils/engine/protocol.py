@@ -57,7 +57,7 @@ class ChatMessage(Message):
 class DraftChoice(Message):
     """What drafts: nothing, lookup in the text so far, or the GGUF at `path`; `name` is shown.
 
-    Without a path, `problem` says why the model cannot be used.
+    Without a path, `problem` says why a model cannot be used, or another than lookup was not taken.
     """
 
     kind: Literal["none", "lookup", "model"]

@@ -1,0 +1,57 @@
+"""What must hold before a change is taken, judged in two minutes on the embedded pair.
+
+On a busy machine nothing can be judged: then the gate says so and lets pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.comparison import ALL, CategoryResult, Setting, Tell, compare
+from benchmarks.loop import LoopCost, measure_loop
+from benchmarks.rig import ADAPTIVE, Rig
+from benchmarks.suite import Suite
+
+LEAST_TOKENS_PER_FORWARD = 1.0
+LEAST_SPEEDUP = 0.97
+LEAST_PLAIN = 0.95
+TOKENS = 96
+PROMPTS = 4
+LOOP_RUNS = 9
+
+
+def run_gate(rig: Rig, suite: Suite, tell: Tell) -> list[str]:
+    """Return what does not hold, greedy and at temperature 0.8."""
+    problems = loop_problems(measure_loop(rig, runs=LOOP_RUNS))
+    for temperature in (0.0, 0.8):
+        setting = Setting(ways=(ADAPTIVE,), temperature=temperature, max_tokens=TOKENS)
+        categories = compare(rig, suite, setting, tell).categories(ADAPTIVE)
+        problems += [f"temperature {temperature:g}, {line}" for line in speed_problems(categories)]
+    return problems
+
+
+def loop_problems(loop: LoopCost) -> list[str]:
+    """Say so where plain decoding is over 5 % slower than a bare loop."""
+    if loop.plain_vs_llama_cpp >= LEAST_PLAIN:
+        return []
+    return [
+        f"plain decoding reaches {loop.plain_vs_llama_cpp:.3f} of a bare llama_decode loop, "
+        f"less than {LEAST_PLAIN}"
+    ]
+
+
+def speed_problems(categories: Sequence[CategoryResult]) -> list[str]:
+    """Say which categories are slower than plain beyond their interval, or yield nothing."""
+    problems = []
+    for category in categories:
+        yielded = category.tokens_per_forward
+        if category.name == ALL and yielded <= LEAST_TOKENS_PER_FORWARD:
+            problems.append(
+                f"a pass of the target yields {yielded:.2f} tokens: drafting does nothing"
+            )
+        if category.name != ALL and category.high < LEAST_SPEEDUP:
+            problems.append(
+                f"{category.name}: {category.speedup:.2f} of plain speed, at most "
+                f"{category.high:.2f}, less than {LEAST_SPEEDUP}"
+            )
+    return problems

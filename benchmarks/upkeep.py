@@ -1,0 +1,122 @@
+"""What speculation costs beside the models' work: time of our own code, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.comparison import Setting
+from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
+from benchmarks.suite import Suite
+from config import ModelOptions, SamplingParams
+from utils.engine.memory import resident_bytes
+from utils.llama.gguf_header import estimate_memory_bytes, read_header
+from utils.llama.library import native
+
+NATIVE_CALLS = (
+    "llama_decode",
+    "llama_get_logits",
+    "llama_memory_seq_rm",
+    "llama_memory_seq_pos_max",
+)
+QUESTION = "What is speculative decoding?"
+TOKENS = 64
+
+
+class NativeClock:
+    """Sums the seconds that calls of llama.cpp take while it is entered."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._originals = {name: getattr(native, name) for name in NATIVE_CALLS}
+
+    def __enter__(self) -> Self:
+        for name, original in self._originals.items():
+            setattr(native, name, self._timed(original))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for name, original in self._originals.items():
+            setattr(native, name, original)
+
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any) -> Any:
+            begin = perf_counter()
+            result = call(*arguments)
+            self.seconds += perf_counter() - begin
+            return result
+
+        return timed
+
+
+def controller_share(rig: Rig, suite: Suite, setting: Setting) -> float:
+    """Return the part of adaptive rounds that is not spent in llama.cpp.
+
+    The median of the first prompts of the categories, each with its prompt in both caches already,
+    so that nothing but rounds is timed.
+    """
+    sampling = setting.sampling.model_copy(update={"max_tokens": TOKENS})
+    shares = []
+    for prompts in suite.values():
+        prompt = rig.encode(*prompts[0])
+        rig.forget()
+        rig.answer(prompt, sampling, ADAPTIVE)
+        with NativeClock() as clock:
+            answer = rig.answer(prompt, sampling, ADAPTIVE)
+        shares.append(1 - clock.seconds / answer.stats.decode_s)
+    return median(shares)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """Bytes resident in a process of its own that answered plain, and in one that drafted."""
+
+    weights_bytes: int
+    cache_bytes: int
+    plain_bytes: int
+    adaptive_bytes: int
+
+    @property
+    def overhead(self) -> float:
+        """What drafting takes, the draft included, over the target's weights and cache."""
+        needed = self.weights_bytes + self.cache_bytes
+        return max(0.0, (self.adaptive_bytes - self.plain_bytes) / needed)
+
+
+def measure_memory(target: Path, draft: Path | None, options: ModelOptions) -> MemoryUse:
+    """Let two processes answer, one after the other, and ask them what they hold."""
+    header = read_header(target)
+    without_cache = estimate_memory_bytes(header, 0, options.cache_type)
+    with_cache = estimate_memory_bytes(header, options.context_tokens, options.cache_type)
+    return MemoryUse(
+        weights_bytes=header.size_bytes,
+        cache_bytes=with_cache - without_cache,
+        plain_bytes=_in_own_process(target, None, options, PLAIN),
+        adaptive_bytes=_in_own_process(target, draft, options, ADAPTIVE),
+    )
+
+
+def _in_own_process(target: Path, draft: Path | None, options: ModelOptions, way: Way) -> int:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_resident_after_answer, target, draft, options, way).result()
+
+
+def _resident_after_answer(
+    target: Path, draft: Path | None, options: ModelOptions, way: Way
+) -> int:
+    with Rig(target, draft, options) as rig:
+        prompt = rig.encode(QUESTION)
+        rig.answer(prompt, SamplingParams(temperature=0, max_tokens=TOKENS), way)
+        return resident_bytes()
