@@ -92,7 +92,10 @@ def test_a_thought_is_folded_and_stays_as_the_user_left_it(app, visit, dark):
         page.get_by_text(re.compile("^Thought for")).wait_for()
         page.get_by_text("Four, I think").wait_for()
         page.get_by_role("button", name="Regenerate").wait_for()
-        assert page.evaluate("[...window.states]") == ["true"]
+        # With its last words it is another fold to the browser: on a busy machine a frame may pass
+        # between the two. It is never a closed one.
+        assert set(page.evaluate("[...window.states]")) <= {"true", "gone"}
+        assert page.locator(FOLD).first.get_attribute("open") is not None
 
         page.get_by_text(re.compile("^Thought for")).click()
         page.get_by_text("one, two, three").wait_for(state="hidden")

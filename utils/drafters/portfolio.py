@@ -26,6 +26,7 @@ LEAST_GAIN = 1.05
 PATIENT_LAG_TOKENS = 16
 QUIET_TOKENS = 24
 PAYBACK_ROUNDS = 10
+LEAST_SURVIVAL = 0.05
 T = TypeVar("T")
 
 
@@ -86,8 +87,9 @@ class Portfolio:
         if cap < 1:
             return Draft()
         if self._lookup is not None:
-            self._copied = self._lookup.copy(cap, picker)
             self._match_length = self._lookup.match_length
+            # A short match is seldom right for long.
+            self._copied = self._lookup.copy(min(cap, 2 + 2 * self._match_length), picker)
         length, copy_rate = self._rate_of_copy(cap)
         model_rate = self._rate_of_model(token_ids, cap)
         self._probes = False
@@ -124,15 +126,17 @@ class Portfolio:
         With nothing to copy, or nothing worth it, that is plain decoding.
         """
         record, length = self._record, self._match_length
-        rate, pass_s = record.matches.rate, record.pass_s
+        rate, pass_s, token_s = record.matches.rate, record.pass_s, record.token_s
         best, survival, tokens = 0, 1.0, 1.0
         best_rate = threshold = self._rate_to_beat()
         for count in range(1, min(cap, len(self._copied)) + 1):
             survival *= rate(length + count - 1)
             tokens += survival
-            expected = tokens / pass_s[count]
+            expected = tokens / (pass_s[count] + tokens * token_s)
             if expected > best_rate:
                 best, best_rate = count, expected
+            if survival < LEAST_SURVIVAL:
+                break
         return best, best_rate if best else min(threshold, record.plain_rate)
 
     def _rate_of_model(self, token_ids: Sequence[int], cap: int) -> float:
@@ -144,7 +148,8 @@ class Portfolio:
             # Let the first token out before the draft reads a long prompt.
             return 0.0
         record = self._record
-        rate, pass_s, step_s = record.margins.recent, record.pass_s, record.draft_token_s
+        rate, pass_s, token_s = record.margins.recent, record.pass_s, record.token_s
+        step_s = record.draft_token_s
         # What the draft has yet to read, it reads for all rounds to come, not for this one.
         draft_s = step_s * record.catch_up_share(lag) / PAYBACK_ROUNDS
         best, survival, tokens = 0.0, 1.0, 1.0
@@ -152,7 +157,7 @@ class Portfolio:
             survival *= rate
             tokens += survival
             draft_s += step_s
-            best = max(best, tokens / (pass_s[count] + draft_s))
+            best = max(best, tokens / (pass_s[count] + tokens * token_s + draft_s))
         return best if best > self._rate_to_beat() else 0.0
 
     def _rate_to_beat(self) -> float:
@@ -174,6 +179,8 @@ class Portfolio:
         worth_of_second = min(record.rate, expected_rate)
         worth = [worth_of_second * seconds for seconds in record.pass_s[: cap + 1]]
         step = worth_of_second * record.draft_token_s
+        # A token that is kept has still to be sampled and told.
+        net = 1 - worth_of_second * record.token_s
         self._lagged = self._lag(token_ids) > 2
         survival, gains = 1.0, [0.0]
         features = self._features
@@ -182,12 +189,12 @@ class Portfolio:
             nonlocal survival
             features.append((True, margin))
             survival *= rate(margin)
-            gains.append(gains[-1] + survival)
+            gains.append(gains[-1] + net * survival)
             count, ahead, gain = len(features), survival, 0.0
             base = worth[count] if count <= cap else 0.0
             for more in range(count + 1, cap + 1):
                 ahead *= recent
-                gain += ahead
+                gain += net * ahead
                 if gain > worth[more] - base + step * (more - count):
                     return True
             return False
@@ -205,7 +212,7 @@ class Portfolio:
             copied, match = self._lookup.copy_after(drafted, cap - len(drafted), picker)
             for offset in range(len(copied)):
                 survival *= record.matches.rate(match + offset)
-                gains.append(gains[-1] + survival)
+                gains.append(gains[-1] + net * survival)
                 features.append((False, match + offset))
             drafted += copied
         best = max(range(len(drafted) + 1), key=lambda count: gains[count] - worth[count])

@@ -26,7 +26,7 @@ class DraftingRecord:
         self.margins = of_margins()
         self.matches = of_matches()
         self.draft_token_s = 0.2 * costs.seconds(1) if draft_token_s is None else draft_token_s
-        self._overhead_s = 0.0
+        self.token_s = 0.0
         self._drafts = 0
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
@@ -42,7 +42,7 @@ class DraftingRecord:
     @property
     def plain_rate(self) -> float:
         """Tokens a second without drafts."""
-        return 1 / self.pass_s[0]
+        return 1 / (self.pass_s[0] + self.token_s)
 
     @property
     def rate(self) -> float:
@@ -51,13 +51,15 @@ class DraftingRecord:
 
     @property
     def pass_s(self) -> list[float]:
-        """Seconds of a round with 0, 1, 2... drafted tokens, without those of drafting them."""
+        """Seconds of a pass with 0, 1, 2... drafted tokens.
+
+        What every emitted token costs beyond it, to be sampled and told, is `token_s`.
+        """
         if self._depth != self.costs.depth or self._age >= REFRESH_ROUNDS:
             costs, most = self.costs, self.costs.max_width
             self._depth, self._age = costs.depth, 0
             self._pass_s = [
-                costs.seconds(costs.padded_width(width, most)) + self._overhead_s
-                for width in range(1, most + 1)
+                costs.seconds(costs.padded_width(width, most)) for width in range(1, most + 1)
             ]
         return self._pass_s
 
@@ -78,8 +80,9 @@ class DraftingRecord:
         costs.note(width, pass_s)
         costs.move_to(stats.depth)
         total_s = stats.total_s / costs.pace
-        overhead_s = max(0.0, stats.total_s - stats.draft_s - pass_s) / costs.pace
-        self._overhead_s += COST_SHARE * (min(overhead_s, costs.seconds(1)) - self._overhead_s)
+        beyond_s = max(0.0, stats.total_s - stats.draft_s - pass_s)
+        token_s = min(beyond_s / (stats.emitted * costs.pace), costs.seconds(1))
+        self.token_s += COST_SHARE * (token_s - self.token_s)
         self._tokens += RATE_SHARE * (stats.emitted - self._tokens)
         self._seconds += RATE_SHARE * (total_s - self._seconds)
         self._elapsed_s += total_s
