@@ -17,6 +17,9 @@ WIDTH_SHARE = 0.02
 LARGEST_SURPRISE = 2.0
 LARGEST_CORRECTION = 1.1
 DEPTH_STEP = 64
+FIRST_SHARE = 0.5
+# What is measured while others are busy may be far too much, and is never tried again if believed.
+MOST_FOR_A_TOKEN = 0.6
 
 # Seconds by width, by the number of tokens in the cache.
 PassTimes = Mapping[int, Mapping[int, float]]
@@ -33,6 +36,7 @@ class CostTable:
         self._depths = sorted(measured)[:2]
         self._tables = [_by_width(measured[depth], max_width) for depth in self._depths]
         self._corrections = np.ones(max_width)
+        self._notes = [0] * max_width
         self.depth = -DEPTH_STEP
         self._seconds: list[float] = []
         self.max_width = max_width
@@ -63,7 +67,11 @@ class CostTable:
             return
         surprise = seconds / (self._seconds[width - 1] * self.pace)
         self.pace *= _clipped(surprise, LARGEST_SURPRISE) ** PACE_SHARE
-        correction = _clipped(surprise, LARGEST_CORRECTION) ** WIDTH_SHARE
+        # The first passes count for more: what is known before them may be far off.
+        self._notes[width - 1] += 1
+        share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[width - 1] ** 2)
+        largest = LARGEST_CORRECTION if share == WIDTH_SHARE else LARGEST_SURPRISE
+        correction = _clipped(surprise, largest) ** share
         self._corrections[width - 1] *= correction
         self._seconds[width - 1] *= correction
 
@@ -93,7 +101,8 @@ def _by_width(times: Mapping[int, float], max_width: int) -> NDArray[np.float64]
     seconds = np.interp(np.arange(1, max_width + 1), widths, known)
     # Beyond what was measured a token more costs what it did on average.
     beyond = np.maximum(0, np.arange(1, max_width + 1) - last)
-    return np.asarray(seconds + beyond * known[-1] / last)
+    likely = times[1] * (1 + MOST_FOR_A_TOKEN * np.arange(max_width))
+    return np.asarray(np.minimum(seconds + beyond * known[-1] / last, likely), dtype=np.float64)
 
 
 def _clipped(factor: float, largest: float) -> float:

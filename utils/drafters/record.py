@@ -13,6 +13,7 @@ PROBE_BUDGET = 0.02
 FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
+MOST_FOR_A_DRAFT = 0.4
 # As if so much had been written before: what may be spent on the first looks.
 CREDIT_TOKENS = 400
 
@@ -25,7 +26,9 @@ class DraftingRecord:
         self.costs = costs
         self.margins = of_margins()
         self.matches = of_matches()
-        self.draft_token_s = 0.2 * costs.seconds(1) if draft_token_s is None else draft_token_s
+        # Begins with hope: what is thought too dear is never tried, and nothing is learnt of it.
+        known_s = 0.2 * costs.seconds(1) if draft_token_s is None else draft_token_s
+        self.draft_token_s = min(known_s, MOST_FOR_A_DRAFT * costs.seconds(1))
         self.token_s = 0.0
         self._drafts = 0
         self._tokens = self._seconds = 0.0

@@ -27,7 +27,7 @@ LOGIT_BIASES = 64
 # The most telling first: a slow target has no time for all of them.
 WIDTHS = (1, 4, 8, 2, 16, 6, 3, 12, 5, 17, 7, 10, 14, 9, 11, 13, 15, 24, 32, 48, 64)
 DEEP_WIDTHS = (1, 4, 8, 16, 2)
-PASS_RUNS = 3
+PASS_RUNS = 6
 PASS_BUDGET_S, DEEP_BUDGET_S = 1.5, 0.7
 DEEP_TOKENS = 1024
 FEWEST_DEEP_TOKENS = 256
@@ -150,7 +150,7 @@ async def _time_steps(
 
 def _time_widths(
     session: ModelSession,
-    widths: Sequence[int],
+    widths: tuple[int, ...],
     max_rows: int,
     budget_s: float,
     should_stop: ShouldStop,
@@ -158,19 +158,18 @@ def _time_widths(
     deadline = perf_counter() + budget_s
     depth, token_id = len(session.cached), session.cached[-1]
     times: dict[int, float] = {}
-    for width in widths:
+    # Round after round, so that a busy moment spoils no width in all of its runs.
+    for width in widths * PASS_RUNS:
         if should_stop() or (len(times) > 1 and perf_counter() > deadline):
             break
         if width > min(session.max_batch, session.n_ctx - depth):
             continue
-        runs = []
-        for _ in range(PASS_RUNS):
-            begin = perf_counter()
-            session.decode([token_id] * width, rows=min(width, max_rows))
-            runs.append(perf_counter() - begin)
-            session.rollback(depth)
+        begin = perf_counter()
+        session.decode([token_id] * width, rows=min(width, max_rows))
+        seconds = perf_counter() - begin
+        session.rollback(depth)
         # Whatever else the machine does makes a pass slower, never faster.
-        times[width] = min(runs)
+        times[width] = min(seconds, times.get(width, seconds))
     return times
 
 
