@@ -46,7 +46,7 @@ def test_a_machine_that_gets_slower_changes_the_pace_and_hardly_the_costs():
     for width in (1, 4, 8):
         costs.note(width, 3.0)
     ratios = [costs.seconds(width) / costs.seconds(1) for width in (4, 8)]
-    assert ratios == pytest.approx([1.5, 2.4], rel=0.2)
+    assert ratios == pytest.approx([1.5, 2.4], rel=0.1)
 
 
 def test_one_slow_pass_changes_next_to_nothing():

@@ -22,9 +22,10 @@ FOLD = "[data-testid=stChatMessage] [data-testid=stExpander] details"
 # What a person would see between two redraws.
 WATCH = """fold => {
   window.states = new Set();
+  window.gone = 0;
   const look = () => {
     const found = document.querySelector(fold);
-    window.states.add(found ? String(found.open) : "gone");
+    if (found) window.states.add(String(found.open)); else window.gone += 1;
     window.watching = requestAnimationFrame(look);
   };
   look();
@@ -92,9 +93,10 @@ def test_a_thought_is_folded_and_stays_as_the_user_left_it(app, visit, dark):
         page.get_by_text(re.compile("^Thought for")).wait_for()
         page.get_by_text("Four, I think").wait_for()
         page.get_by_role("button", name="Regenerate").wait_for()
-        # With its last words it is another fold to the browser: on a busy machine a frame may pass
-        # between the two. It is never a closed one.
-        assert set(page.evaluate("[...window.states]")) <= {"true", "gone"}
+        # With its last words it is another fold to the browser: on a busy machine a frame
+        # or two may pass between them. It is never a closed one.
+        assert page.evaluate("[...window.states]") == ["true"]
+        assert page.evaluate("window.gone") <= 2
         assert page.locator(FOLD).first.get_attribute("open") is not None
 
         page.get_by_text(re.compile("^Thought for")).click()
