@@ -202,6 +202,10 @@ class Settings(BaseSettings):
         default_factory=lambda: Path.home() / ".cache" / "specchat",
         description="Where verdicts on model files are kept.",
     )
+    data_folder: Path = Field(
+        default_factory=lambda: Path.home() / ".local" / "share" / "specchat",
+        description="Where conversations, experiments and preferences are kept.",
+    )
     speculative: SpeculativeConfig = Field(
         default_factory=SpeculativeConfig, description="Defaults of speculative decoding."
     )

@@ -16,9 +16,9 @@ from statistics import fmean, median
 from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Rig, Way
 from benchmarks.suite import Suite
 from config import SamplingParams
+from utils.intervals import bootstrap_interval
 from utils.performance_monitor import ratio
 
-RESAMPLES = 1000
 ALL = "all"
 Ask = Callable[[Way], Answer]
 Tell = Callable[[str], None]
@@ -173,7 +173,7 @@ def summarize(name: str, results: Sequence[PromptResult], way: Way) -> CategoryR
     """Return the figures of a category."""
     speedups = [result.speedup(way) for result in results]
     runs = [result.runs[way] for result in results]
-    low, high = bootstrap_interval(results, way)
+    low, high = speedup_interval(results, way)
     return CategoryResult(
         name=name,
         speedup=median(speedups),
@@ -187,21 +187,18 @@ def summarize(name: str, results: Sequence[PromptResult], way: Way) -> CategoryR
     )
 
 
-def bootstrap_interval(results: Sequence[PromptResult], way: Way) -> tuple[float, float]:
+def speedup_interval(results: Sequence[PromptResult], way: Way) -> tuple[float, float]:
     """Return the 95 % percentile interval of the median, over prompts and the runs of each."""
-    rng = Random(0)  # noqa: S311 - statistics, not secrets
 
-    def redraw(result: PromptResult) -> float:
+    def redraw(result: PromptResult, rng: Random) -> float:
         plain, drafted = result.runs[PLAIN].seconds, result.runs[way].seconds
         return ratio(
             median(rng.choices(plain, k=len(plain))), median(rng.choices(drafted, k=len(drafted)))
         )
 
-    medians = sorted(
-        median(redraw(result) for result in rng.choices(results, k=len(results)))
-        for _ in range(RESAMPLES)
+    return bootstrap_interval(
+        lambda rng: median(redraw(result, rng) for result in rng.choices(results, k=len(results)))
     )
-    return medians[RESAMPLES // 40], medians[-RESAMPLES // 40]
 
 
 def _asker(rig: Rig, prompt: Sequence[int], setting: Setting) -> Ask:

@@ -5,14 +5,13 @@ import math
 
 import pytest
 
-from utils.charts import (
-    DARK,
-    LIGHT,
+from utils.charts.answers import (
     POINT_LIMIT,
     acceptance_figure,
     draft_length_figure,
     speedup_figure,
 )
+from utils.charts.style import DARK, LIGHT
 from utils.performance_monitor import RoundStats
 
 

@@ -16,6 +16,7 @@ SpecChatError
 │   ├── EngineCrashedError  the worker process died
 │   ├── EngineStalledError  the worker made no progress for too long
 │   └── ProtocolError       a message could not be understood
+├── StorageError            what is kept on disk cannot be read or written
 └── BackendError            nothing could answer
     ├── OllamaUnavailableError  Ollama is not there, fell silent, or hung up
     ├── OllamaAnswerError       Ollama says that something is wrong
@@ -121,6 +122,12 @@ class ProtocolError(EngineError):
     """A message between app and worker could not be understood."""
 
     code = "protocol"
+
+
+class StorageError(SpecChatError):
+    """What is kept on disk cannot be read or written."""
+
+    code = "storage"
 
 
 class BackendError(SpecChatError):

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from utils.charts import (
-    DARK,
-    LIGHT,
-    ChartColors,
-    acceptance_figure,
-    draft_length_figure,
-    speedup_figure,
-)
+from utils.charts.answers import acceptance_figure, draft_length_figure, speedup_figure
+from utils.charts.style import DARK, LIGHT, ChartColors
 from utils.chat import wording
 from utils.chat.snapshots import JobSnapshot
 
@@ -21,7 +15,7 @@ CONFIG = {"displayModeBar": False, "scrollZoom": False}
 def draw_acceptance(answer: JobSnapshot, *, key: str) -> None:
     """Draw the acceptance rate by round."""
     st.plotly_chart(
-        acceptance_figure(answer.rounds, _colors()),
+        acceptance_figure(answer.rounds, colors()),
         theme=None,
         key=key,
         config=CONFIG,
@@ -32,7 +26,7 @@ def draw_acceptance(answer: JobSnapshot, *, key: str) -> None:
 def draw_speedup(answer: JobSnapshot, *, key: str) -> None:
     """Draw the speedup over plain decoding by round."""
     st.plotly_chart(
-        speedup_figure(answer.rounds, answer.stats.baseline.tokens_per_second, _colors()),
+        speedup_figure(answer.rounds, answer.stats.baseline.tokens_per_second, colors()),
         theme=None,
         key=key,
         config=CONFIG,
@@ -43,7 +37,7 @@ def draw_speedup(answer: JobSnapshot, *, key: str) -> None:
 def draw_draft_length(answer: JobSnapshot, *, key: str) -> None:
     """Draw how many tokens were drafted and accepted by round."""
     st.plotly_chart(
-        draft_length_figure(answer.rounds, _colors()),
+        draft_length_figure(answer.rounds, colors()),
         theme=None,
         key=key,
         config=CONFIG,
@@ -54,8 +48,9 @@ def draw_draft_length(answer: JobSnapshot, *, key: str) -> None:
 def preload_charts() -> None:
     """Have the browser fetch what charts need, out of sight."""
     with st.container(key="chart_preload"):
-        st.plotly_chart(acceptance_figure((), _colors()), theme=None, key="preloaded")
+        st.plotly_chart(acceptance_figure((), colors()), theme=None, key="preloaded")
 
 
-def _colors() -> ChartColors:
+def colors() -> ChartColors:
+    """Return the colours of the theme that the browser shows."""
     return DARK if st.context.theme.type == "dark" else LIGHT

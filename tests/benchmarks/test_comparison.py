@@ -10,8 +10,8 @@ from benchmarks.comparison import (
     PromptResult,
     Runs,
     Setting,
-    bootstrap_interval,
     measure_prompt,
+    speedup_interval,
     summarize,
 )
 from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Way
@@ -113,8 +113,8 @@ def test_nothing_is_compared_where_one_side_was_not_measured():
 
 def test_the_interval_narrows_with_more_prompts():
     prompts = [result_of({SHORT: speedup}) for speedup in (1.0, 2.0, 3.0)]
-    few = bootstrap_interval(prompts, SHORT)
-    many = bootstrap_interval(prompts * 40, SHORT)
+    few = speedup_interval(prompts, SHORT)
+    many = speedup_interval(prompts * 40, SHORT)
     assert many[1] - many[0] < few[1] - few[0]
 
 
@@ -122,8 +122,8 @@ def test_runs_that_differ_widen_the_interval_of_a_single_prompt():
     steady, shaky = result_of({SHORT: 2.0}), result_of({SHORT: 2.0})
     steady.runs[SHORT].seconds = [0.5] * 4
     shaky.runs[SHORT].seconds = [0.3, 0.4, 0.6, 0.7]
-    assert bootstrap_interval([steady], SHORT) == (2.0, 2.0)
-    low, high = bootstrap_interval([shaky], SHORT)
+    assert speedup_interval([steady], SHORT) == (2.0, 2.0)
+    low, high = speedup_interval([shaky], SHORT)
     assert low < 2.0 < high
 
 

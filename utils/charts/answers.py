@@ -3,47 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from math import isfinite
 
 import plotly.graph_objects as go
 
+from utils.charts.style import FONT, HEIGHT, TIMES, ChartColors
 from utils.performance_monitor import RoundStats, ratio, rolling_acceptance, rolling_speed
 
-FONT = "'Source Sans', sans-serif"
 POINT_LIMIT = 300
 WINDOW = 16
 SHORT_WINDOW = 4
-TIMES = "\N{MULTIPLICATION SIGN}"
-HEIGHT = 132
-
-
-@dataclass(frozen=True, slots=True)
-class ChartColors:
-    """Colours that suit the page's theme, as CSS."""
-
-    line: str
-    fill: str
-    text: str
-    grid: str
-    reference: str
-
-
-LIGHT = ChartColors(
-    line="#0f766e",
-    fill="rgba(15,118,110,.10)",
-    text="#4b5563",
-    grid="rgba(17,24,39,.09)",
-    reference="#9a3412",
-)
-DARK = ChartColors(
-    line="#5eead4",
-    fill="rgba(94,234,212,.10)",
-    text="#a7b0bd",
-    grid="rgba(229,231,235,.12)",
-    reference="#fdba74",
-)
 
 
 def acceptance_figure(rounds: Sequence[RoundStats], colors: ChartColors) -> go.Figure:
