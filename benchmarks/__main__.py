@@ -2,6 +2,7 @@
 
 pairs (unless told otherwise): every way of drafting against plain decoding, prompt by prompt;
 loop: our plain decoding against a bare llama_decode loop;
+replay: answers played again at the costs of other pairs, and the most that can be reached;
 gate: exit with 1 unless drafting gains and plain decoding keeps up, in two minutes;
 build-llama-server: compile the peer that --peers asks for.
 """
@@ -27,11 +28,13 @@ from benchmarks.models import Pair, grow
 from benchmarks.options import parse, ways_of
 from benchmarks.page import as_html
 from benchmarks.peers import PeerRates, measure_peers
+from benchmarks.replay import measured_costs, record_traces, rows_of
 from benchmarks.report import PairResult, Report
 from benchmarks.rig import PLAIN, Rig
-from benchmarks.suite import Suite, load_suite
+from benchmarks.tables import text_table
 from benchmarks.upkeep import controller_share, measure_memory
-from config import ModelOptions
+from config import ModelOptions, SamplingParams
+from utils.prompt_suite import Suite, load_suite
 
 LOOP_RUNS, LOOP_TOKENS = 5, 64
 
@@ -41,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments, __doc__)
     if options.what == "build-llama-server":
         print(build_server(options.models_folder, tell=_tell))
+        return
+    if options.what == "replay":
+        _replay(options)
         return
     report = Report(describe_machine())
     warning = load_warning(report.machine)
@@ -117,6 +123,20 @@ def _measure_peers(
         sys.exit(f"there is no {program}: run `python -m benchmarks build-llama-server`")
     settings = grid(with_draft=rig.draft is not None, is_small=options.peers == "few")
     return measure_peers(rig, suite, setting, program=program, settings=settings, tell=_tell)
+
+
+def _replay(options: argparse.Namespace) -> None:
+    if not options.costs:
+        sys.exit("replay: name a file that --json wrote, with --costs")
+    known = measured_costs(json.loads(options.costs.read_text(encoding="utf-8")))
+    suite = load_suite(options.suite, limit=options.prompts, categories=options.categories)
+    target, draft = _pairs(options)[0]
+    with Rig(target, draft, _model_options(options)) as rig:
+        for temperature in options.temperatures:
+            sampling = SamplingParams(temperature=temperature, max_tokens=options.tokens, seed=1)
+            traces = record_traces(rig, suite, sampling)
+            print(f"temperature {temperature:g}")
+            print(text_table(rows_of(traces, known)))
 
 
 def _judge(options: argparse.Namespace) -> None:

@@ -14,10 +14,10 @@ from random import Random
 from statistics import fmean, median
 
 from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Rig, Way
-from benchmarks.suite import Suite
 from config import SamplingParams
 from utils.intervals import bootstrap_interval
 from utils.performance_monitor import ratio
+from utils.prompt_suite import Suite
 
 ALL = "all"
 Ask = Callable[[Way], Answer]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from benchmarks.comparison import ALL, CategoryResult, Setting, Tell, compare
 from benchmarks.loop import LoopCost, measure_loop
 from benchmarks.rig import ADAPTIVE, Rig
-from benchmarks.suite import Suite
+from utils.prompt_suite import Suite
 
 LEAST_TOKENS_PER_FORWARD = 1.0
 LEAST_SPEEDUP = 0.97

@@ -6,9 +6,9 @@ from itertools import cycle
 from pathlib import Path
 
 from benchmarks.rig import PLAIN, Rig
-from benchmarks.suite import Suite, left_over
 from config import SamplingParams
 from utils.model_session import common_prefix
+from utils.prompt_suite import Suite, left_over
 
 ANSWER_TOKENS = 64
 # What a question and its answer take after it.

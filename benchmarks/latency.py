@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.rig import Rig, Way
-from benchmarks.suite import Suite
 from config import SamplingParams
+from utils.prompt_suite import Suite
 
 PROMPT_TOKENS = 200
 RUNS = 9

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 from benchmarks.history import ROOM_TOKENS
 from benchmarks.models import DRAFT, SIZES, TARGET
 from benchmarks.rig import ADAPTIVE, Way
-from benchmarks.suite import PROMPTS
-from config import ROOT
+from config import ROOT, VerifierName
+from utils.prompt_suite import PROMPTS
 
 MODELS = ROOT / "build" / "bench"
 SWEEP = list(range(1, 9))
@@ -21,7 +23,10 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     """Return the options; ends the program with a message where they make no sense."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=description)
     parser.add_argument(
-        "what", nargs="?", choices=["pairs", "loop", "gate", "build-llama-server"], default="pairs"
+        "what",
+        nargs="?",
+        choices=["pairs", "loop", "replay", "gate", "build-llama-server"],
+        default="pairs",
     )
     _add_models(parser)
     _add_measurement(parser)
@@ -42,7 +47,7 @@ def ways_of(options: argparse.Namespace) -> tuple[Way, ...]:
     ways = []
     for drafter in dict.fromkeys(options.drafters):
         if drafter == "adaptive":
-            ways.append(ADAPTIVE)
+            ways += [replace(ADAPTIVE, verifier=verifier) for verifier in options.verifiers]
         else:
             ways += [Way(drafter, length, options.threshold) for length in options.lengths]
     return tuple(ways)
@@ -63,6 +68,13 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("measurement").add_argument
     add("--drafters", nargs="+", choices=["adaptive", "model", "lookup"])
     add("--lengths", nargs="+", type=_length, default=[5], help="fixed draft lengths, 1 to 16")
+    add(
+        "--verifiers",
+        nargs="+",
+        choices=get_args(VerifierName),
+        default=["coupled"],
+        help="of adaptive drafting",
+    )
     add("--sweep", action="store_true", help="fixed lengths 1 to 8 of the draft, and adaptive")
     add("--temperatures", nargs="+", type=float, default=[0.0, 0.8])
     add("--tokens", type=_count, default=160, help="longest answer")
@@ -72,6 +84,7 @@ def _add_measurement(parser: argparse.ArgumentParser) -> None:
     add("--categories", nargs="+", help="only these")
     add("--prompts", type=_count, help="at most so many of a category")
     add("--depth", type=_count, default=0, help="ask after a conversation of so many tokens")
+    add("--costs", type=Path, help="of replay: a file that --json wrote")
     add("--threads", type=_count, help="default: physical cores")
     add("--context", type=_count, default=2048, help="context in tokens")
     add(

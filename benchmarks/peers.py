@@ -18,9 +18,9 @@ from benchmarks.comparison import Setting
 from benchmarks.llama_server import LlamaServer, ServerSetting
 from benchmarks.python_peers import PythonLookup, assisted_generation
 from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
-from benchmarks.suite import Suite
 from config import SamplingParams
 from utils.performance_monitor import ratio
+from utils.prompt_suite import Suite
 
 OURS = "SpecChat, adaptive"
 OURS_PLAIN = "SpecChat, plain"

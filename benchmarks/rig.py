@@ -10,7 +10,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
 
-from config import ModelOptions, SamplingParams, SpeculativeConfig
+from config import ModelOptions, SamplingParams, SpeculativeConfig, VerifierName
 from utils.cost_table import CostTable
 from utils.draft_pairs import check_pair
 from utils.drafters.fitting import MakeDrafter
@@ -42,13 +42,15 @@ class Way:
     drafter: DrafterName
     length: int = 0
     threshold: float = 0.0
+    verifier: VerifierName = "coupled"
 
     @property
     def name(self) -> str:
         """What reports call it."""
         if self.drafter == "none":
             return "plain"
-        return f"{self.drafter} {self.length}" if self.is_fixed else self.drafter
+        name = f"{self.drafter} {self.length}" if self.is_fixed else self.drafter
+        return name if self.verifier == "coupled" else f"{name}, {self.verifier}"
 
     @property
     def is_fixed(self) -> bool:
@@ -62,6 +64,7 @@ class Way:
             max_draft_tokens=self.length or MAX_DRAFT_TOKENS,
             acceptance_threshold=self.threshold,
             fallback_enabled=False,
+            verifier=self.verifier,
         )
 
 
@@ -97,7 +100,7 @@ class Rig:
         self.decoder = SpeculativeDecoder(self.target.session, self.target.vocabulary)
         self._make_drafter = self._fit()
         self._table: CostTable | None = None
-        self._record: DraftingRecord | None = None
+        self._records: dict[VerifierName, DraftingRecord] = {}
         self._kept_tokens = 0
         self.costs: Costs | None = None
 
@@ -147,7 +150,7 @@ class Rig:
 
     def begin_user(self) -> None:
         """Forget what adaptive drafting learnt, as for a new user; costs stay known."""
-        self._record = None
+        self._records.clear()
 
     def answer(self, prompt: Sequence[int], sampling: SamplingParams, way: Way) -> Answer:
         """Write one answer with what the caches hold."""
@@ -172,14 +175,14 @@ class Rig:
             raise ValueError(f"the draft does not suit the target: {check.reason}")
         return fit_models(self.target, self.draft, check)
 
-    def _portfolio(self) -> Portfolio:
+    def _portfolio(self, verifier: VerifierName) -> Portfolio:
         """Return all drafters; what earlier answers said is unknown, as each is asked again."""
-        if self._record is None:
-            self._record = self._new_record()
+        if verifier not in self._records:
+            self._records[verifier] = self._new_record()
         return Portfolio(
             self._model_drafter(),
             LookupDrafter(),
-            self._record,
+            self._records[verifier],
             max_draft_tokens=MAX_DRAFT_TOKENS,
             fallback_enabled=False,
         )
@@ -227,7 +230,7 @@ class Rig:
             sampling=sampling,
             speculative=way.speculative,
             drafter=self._drafter(way),
-            portfolio=self._portfolio() if way == ADAPTIVE else None,
+            portfolio=self._portfolio(way.verifier) if way.drafter == "adaptive" else None,
         ):
             if isinstance(event, Tokens):
                 token_ids += [token.token_id for token in event.tokens]

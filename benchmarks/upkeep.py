@@ -14,11 +14,11 @@ from typing import Any, Self
 
 from benchmarks.comparison import Setting
 from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
-from benchmarks.suite import Suite
 from config import ModelOptions, SamplingParams
 from utils.engine.memory import resident_bytes
 from utils.llama.gguf_header import estimate_memory_bytes, read_header
 from utils.llama.library import native
+from utils.prompt_suite import Suite
 
 NATIVE_CALLS = (
     "llama_decode",

@@ -43,7 +43,8 @@ def reference(
             break
     kept = [i for i in kept if mass[i] >= params.min_p]
     weights = {i: np.exp((values[i] - top) / params.temperature) for i in kept}
-    return {i: w / sum(weights.values()) for i, w in weights.items()}
+    total = sum(weights.values())
+    return {i: w / total for i, w in weights.items()}
 
 
 PARAMS = [

@@ -7,7 +7,8 @@ number, `pace`, so that a busy machine slows every choice alike and changes none
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ LARGEST_SURPRISE = 2.0
 LARGEST_CORRECTION = 1.1
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
+STREAK_SHARE = 0.5
 # What is measured while others are busy may be far too much, and is never tried again if believed.
 MOST_FOR_A_TOKEN = 0.6
 
@@ -75,13 +77,33 @@ class CostTable:
         self._corrections[width - 1] *= correction
         self._seconds[width - 1] *= correction
 
-    def _refresh(self) -> None:
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """Tokens in the cache where passes were measured."""
+        return tuple(self._depths)
+
+    def at(self, depth: int) -> list[float]:
+        """Return the costs of passes over 1 to `max_width` tokens with so many in the cache."""
         low = self._tables[0]
         if len(self._tables) > 1:
-            share = (self.depth - self._depths[0]) / (self._depths[1] - self._depths[0])
+            share = (depth - self._depths[0]) / (self._depths[1] - self._depths[0])
             # Deeper never costs less, whatever noise says.
             low = low + max(0.0, share) * np.maximum(0.0, self._tables[1] - low)
-        self._seconds = [float(value) for value in low * self._corrections]
+        return [float(value) for value in low * self._corrections]
+
+    def note_plain(self, passes_s: Sequence[float]) -> None:
+        """Learn from passes over one token in a row.
+
+        They alone tell what plain decoding costs: one among wider passes is slower, where those
+        push a small model out of the processor's caches. The pace is that of the passes before.
+        """
+        surprise = median(passes_s) / (self._seconds[0] * self.pace)
+        correction = _clipped(surprise, LARGEST_SURPRISE) ** STREAK_SHARE
+        self._corrections[0] *= correction
+        self._seconds[0] *= correction
+
+    def _refresh(self) -> None:
+        self._seconds = self.at(self.depth)
 
 
 def is_sound(measured: PassTimes) -> bool:

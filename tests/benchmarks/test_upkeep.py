@@ -33,13 +33,13 @@ def test_adaptive_drafting_learns_over_answers_until_another_user_begins(rig):
     for _ in range(2):
         rig.forget()
         rig.answer(rig.encode("Hello"), SAMPLING, ADAPTIVE)
-    learnt = rig._record
+    learnt = rig._records["coupled"]
     assert learnt is not None
     rig.begin_user()
     rig.forget()
     rig.answer(rig.encode("Hello"), SAMPLING, ADAPTIVE)
-    assert rig._record is not learnt
-    assert rig._record.costs is learnt.costs
+    assert rig._records["coupled"] is not learnt
+    assert rig._records["coupled"].costs is learnt.costs
 
 
 def test_measuring_costs_leaves_the_caches_as_they_were(rig):

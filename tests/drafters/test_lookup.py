@@ -102,6 +102,25 @@ def test_earlier_conversations_are_looked_up_too_up_to_a_limit() -> None:
     assert drafter.copy(1, NoEnd()) == []
 
 
+def test_what_is_forgotten_before_another_conversation_is_not_looked_up_in_it() -> None:
+    drafter = LookupDrafter(remembered_tokens=100)
+    drafter.begin([1, 2, 3, 4, 5, 6])
+    drafter.forget_earlier()
+    drafter.begin([1, 2, 3])
+    assert drafter.copy(3, NoEnd()) == []
+    drafter.begin([9, 8, 7])
+    drafter.begin([1, 2])
+    assert drafter.copy(1, NoEnd()) == [3]
+
+
+def test_a_conversation_that_goes_on_is_looked_up_also_after_forgetting() -> None:
+    drafter = LookupDrafter(remembered_tokens=100)
+    drafter.begin([1, 2, 3, 4])
+    drafter.forget_earlier()
+    drafter.begin([1, 2, 3, 4, 9, 2, 3])
+    assert drafter.copy(1, NoEnd()) == [4]
+
+
 def test_without_a_memory_only_this_conversation_is_looked_up() -> None:
     drafter = LookupDrafter()
     drafter.begin([1, 2, 3, 4, 5, 6])

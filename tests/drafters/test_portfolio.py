@@ -164,6 +164,48 @@ def test_a_draft_that_gets_better_is_found_again():
     assert speedup > 1.8
 
 
+@pytest.mark.parametrize("is_checked", [True, False])
+def test_plain_decoding_that_is_faster_than_it_was_thought_is_found_out(is_checked, monkeypatch):
+    if not is_checked:
+        monkeypatch.setattr("utils.drafters.record.FIRST_CHECK_TOKENS", 10**9)
+    record = DraftingRecord(Clocked(CPU_F16, 0.05).costs, draft_token_s=0.05)
+    portfolio = Portfolio(ScriptedModel(0.75, random.Random(4)), None, record, max_draft_tokens=16)
+    token_ids = [1, 2]
+    portfolio.begin(token_ids)
+    for _ in range(400):
+        drafted = len(portfolio.propose(token_ids, 16, NoEnd()).token_ids)
+        accepted = min(drafted, 2)
+        width = portfolio.width(1 + drafted, 17)
+        # Alone, a pass over one token takes half of what the table says.
+        pass_s = record.costs._tables[0][width - 1] if drafted else 0.5
+        token_ids = [*token_ids, *range(accepted + 1)]
+        stats = RoundStats("x", drafted, accepted, accepted + 1, 0.05 * drafted, pass_s, pass_s, 0)
+        portfolio.observe(token_ids, stats, pass_s=pass_s, width=width)
+    assert portfolio.mode_is_standard is is_checked
+
+
+def test_while_drafting_is_off_and_passes_are_short_most_rounds_look_at_nothing():
+    class Watched(LookupDrafter):
+        looks = 0
+
+        def copy(self, limit, picker):
+            self.looks += 1
+            return super().copy(limit, picker)
+
+    for pass_s, most_looks in ((0.001, 60), (0.02, 200)):
+        lookup = Watched()
+        record = DraftingRecord(CostTable({0: {1: pass_s, 17: 17 * pass_s}}, max_width=17))
+        portfolio = Portfolio(None, lookup, record, max_draft_tokens=8)
+        token_ids = [0]
+        portfolio.begin(token_ids)
+        for token_id in range(1, 201):
+            portfolio.propose(token_ids, 8, NoEnd())
+            token_ids.append(token_id)
+            stats = RoundStats("x", 0, 0, 1, 0, pass_s, pass_s, 0)
+            portfolio.observe(token_ids, stats, pass_s=pass_s, width=1)
+        assert most_looks / 2 < lookup.looks <= most_looks + 25
+
+
 def test_text_that_repeats_is_copied():
     rng = random.Random(2)
     text = Text([rng.randrange(50) for _ in range(60)])

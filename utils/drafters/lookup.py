@@ -99,23 +99,26 @@ class LookupDrafter:
         self._remembered_tokens = remembered_tokens
         self._earlier: list[int] = []
         self._text = SuffixAutomaton()
+        self._is_to_forget = False
 
     def begin(self, token_ids: Sequence[int]) -> None:
         """Index the prompt, from where it differs from the text already indexed."""
         known = self._text.tokens[len(self._earlier) :]
         if known != list(token_ids[: len(known)]):
-            self._start_anew(known)
+            self._start_anew([] if self._is_to_forget else known)
+        self._is_to_forget = False
         self.observe(token_ids)
 
     def forget_earlier(self) -> None:
-        """Look up in this conversation only."""
+        """Look up in this conversation only, or in the next one where another begins now."""
+        self._is_to_forget = True
         if self._earlier:
             known = self._text.tokens[len(self._earlier) :]
             self._earlier, self._text = [], SuffixAutomaton()
             self.observe(known)
 
     def _start_anew(self, known: Sequence[int]) -> None:
-        if self._remembered_tokens:
+        if self._remembered_tokens and known:
             self._earlier += [*known, BETWEEN]
             del self._earlier[: -self._remembered_tokens]
         self._text = SuffixAutomaton()

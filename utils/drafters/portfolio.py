@@ -26,6 +26,8 @@ LEAST_GAIN = 1.05
 PATIENT_LAG_TOKENS = 16
 QUIET_TOKENS = 24
 PAYBACK_ROUNDS = 10
+# A look at what could be drafted takes some 30 us, which shows where passes are short.
+RESTED_ROUNDS, SHORT_PASS_S = 4, 0.003
 LEAST_SURVIVAL = 0.05
 T = TypeVar("T")
 
@@ -60,9 +62,9 @@ class Portfolio:
         # What each drafted token was judged by: the model's margin, or the length of a match.
         self._features: list[tuple[bool, float]] = []
         self._drafted = 0
-        self._lagged = False
+        self._lagged = self._was_asked = False
         self._probes = False
-        self._quiet_tokens = 0
+        self._quiet_tokens = self._rested = 0
         self._problem = problem
         self._note = note
         self.mode = self._speculative()
@@ -84,15 +86,19 @@ class Portfolio:
         cap = min(self._cap, room)
         self._features.clear()
         self._copied, self._drafted = [], 0
-        if cap < 1:
+        self._probes = False
+        if cap < 1 or self._rests():
             return Draft()
         if self._lookup is not None:
+            self._lookup.observe(token_ids)
             self._match_length = self._lookup.match_length
             # A short match is seldom right for long.
             self._copied = self._lookup.copy(min(cap, 2 + 2 * self._match_length), picker)
         length, copy_rate = self._rate_of_copy(cap)
         model_rate = self._rate_of_model(token_ids, cap)
-        self._probes = False
+        best_rate = max(model_rate, copy_rate)
+        if best_rate > self._record.plain_rate and self._record.check_plain(best_rate):
+            return Draft()
         if model_rate > copy_rate:
             return self._draft(token_ids, cap, picker, model_rate)
         if length:
@@ -113,11 +119,11 @@ class Portfolio:
         emitted = token_ids[len(token_ids) - stats.emitted :]
         if self._copied and not (self._features and not self._features[0][0]):
             self._learn_in_shadow(emitted)
-        if self._drafted and not self._lagged:
-            record.note_draft(self._drafted, stats.draft_s)
-        if self._lookup is not None:
-            self._lookup.observe(token_ids)
-        self._guard(lambda model: model.observe(token_ids))
+        if self._was_asked:
+            self._was_asked = False
+            if self._drafted and not self._lagged:
+                record.note_draft(self._drafted, stats.draft_s)
+            self._guard(lambda model: model.observe(token_ids))
         self._note_mode(stats)
 
     def _rate_of_copy(self, cap: int) -> tuple[int, float]:
@@ -169,6 +175,13 @@ class Portfolio:
         """True while drafting is left off because it does not pay."""
         return self.mode.mode == "standard"
 
+    def _rests(self) -> bool:
+        """Tell whether to look no further in this round: drafting is off, and passes are short."""
+        if not self.mode_is_standard or self._record.pass_s[0] > SHORT_PASS_S:
+            return False
+        self._rested = (self._rested + 1) % RESTED_ROUNDS
+        return self._rested > 0
+
     def _draft(
         self, token_ids: Sequence[int], cap: int, picker: Picker, expected_rate: float
     ) -> Draft:
@@ -199,6 +212,7 @@ class Portfolio:
                     return True
             return False
 
+        self._was_asked = True
         draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
         if draft is None or not draft.token_ids:
             features.clear()

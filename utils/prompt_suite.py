@@ -1,4 +1,4 @@
-"""The prompts, by category; `prompts.json` holds nothing else.
+"""Prompts by category, for benchmarks and for comparing; `prompts.json` holds nothing else.
 
 A prompt is a question, or the turns of a conversation that user and assistant take in turn and that
 the user ends. The embedded pair knows English only, so what is translated is one format to another.

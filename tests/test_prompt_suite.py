@@ -1,10 +1,10 @@
-"""The prompts of the benchmark."""
+"""The prompts of benchmarks and comparisons."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.suite import left_over, load_suite
+from utils.prompt_suite import left_over, load_suite
 
 CATEGORIES = {
     "chat",

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.models import DRAFT, TARGET
+from benchmarks.replay import Chain, Trace, foresee, record_traces, replay, rows_of
+from benchmarks.rig import Costs, Rig
+from config import ModelOptions, SamplingParams
+
+FLAT = Costs((1.0,) * 17, 0.0)
+STEEP = Costs(tuple(float(width) for width in range(1, 18)), 0.5)
+ANSWER = tuple(range(100, 160))
+
+
+def trace(*, right: int) -> Trace:
+    """An answer of 60 tokens of which the draft always foresees the next `right`."""
+    padded = (*ANSWER, *range(200, 220))
+    chains = tuple(
+        Chain((*padded[at : at + right], *[7] * (16 - right)), (5.0,) * right + (0.2,) * 16)
+        for at in range(len(ANSWER))
+    )
+    return Trace("counting", (1, 2, 3), ANSWER, chains)
+
+
+def test_with_foresight_every_pass_carries_what_will_be_kept():
+    assert foresee([trace(right=3)], FLAT)["counting"] == pytest.approx(4, rel=0.01)
+
+
+def test_a_fixed_length_gets_what_is_kept_of_it():
+    assert replay([trace(right=3)], FLAT, length=2)["counting"] == pytest.approx(3, rel=0.01)
+    assert replay([trace(right=3)], FLAT, length=9)["counting"] == pytest.approx(4, rel=0.01)
+
+
+def test_where_a_wider_pass_costs_as_much_as_several_foresight_drafts_nothing():
+    assert foresee([trace(right=16)], STEEP)["counting"] == pytest.approx(1, rel=0.01)
+    assert replay([trace(right=16)], STEEP, length=4)["counting"] < 0.8
+
+
+@pytest.mark.parametrize("costs", [FLAT, STEEP])
+@pytest.mark.parametrize("right", [0, 2, 16])
+def test_adaptive_drafting_is_never_faster_than_foresight(costs, right):
+    traces = [trace(right=right)] * 10
+    adaptive, most = replay(traces, costs)["counting"], foresee(traces, costs)["counting"]
+    assert 0.95 < adaptive <= most + 1e-9
+
+
+def test_the_traces_of_the_embedded_pair_say_what_its_draft_says():
+    with Rig(TARGET, DRAFT, ModelOptions(context_tokens=256)) as rig:
+        sampling = SamplingParams(temperature=0, max_tokens=24, seed=1)
+        (trace,) = record_traces(rig, {"chat": [("What is a draft model?",)]}, sampling)
+    assert len(trace.chains) == len(trace.answer) > 4
+    kept = [trace.kept(chain.token_ids, at) for at, chain in enumerate(trace.chains)]
+    assert sum(kept) > len(kept)
+
+
+def test_the_table_says_how_much_of_what_is_possible_was_reached():
+    rows = rows_of([trace(right=16)] * 5, {"a pair": FLAT})
+    assert rows[1][0] == "a pair"
+    assert rows[1][-1].endswith("%")
