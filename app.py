@@ -12,6 +12,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from api.browser_cookie import browser_cookie
 from api.headers import security_headers
 from api.health import health_route
 from config import get_settings
@@ -39,6 +40,6 @@ app = st.App(
     routes=[
         health_route(lambda: get_engine().client.health, lambda: get_engine().startup.snapshot())
     ],
-    middleware=[security_headers()],
+    middleware=[security_headers(), browser_cookie()],
     lifespan=lifespan,
 )

@@ -133,6 +133,21 @@ class SpeculativeConfig(BaseModel):
     )
 
 
+class RolloutConfig(BaseModel):
+    """Who drafts, where users leave it open; the page Experiments changes it while running."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    speculative_percent: int | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Share of browsers, chosen by chance, whose answers are drafted, in percent; "
+        "empty: no experiment, all follow `SPECCHAT_SPECULATIVE__ENABLED`.",
+    )
+    stopped: bool = Field(False, description="Kill switch: no chat drafts, whatever users chose.")
+
+
 class ModelOptions(BaseModel):
     """How llama.cpp opens a model; `None` threads mean one per physical core."""
 
@@ -211,6 +226,9 @@ class Settings(BaseSettings):
     )
     sampling: SamplingParams = Field(
         default_factory=SamplingParams, description="Defaults of sampling."
+    )
+    rollout: RolloutConfig = Field(
+        default_factory=RolloutConfig, description="Initial state of the experiment on drafting."
     )
     ollama_url: Annotated[str, AfterValidator(check_server_address)] = Field(
         "http://127.0.0.1:11434",

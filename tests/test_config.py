@@ -125,6 +125,8 @@ WRONG = [
     ("SAMPLING__JSON_OUTPUT", "maybe", "true or false"),
     ("SAMPLING__JSON_SCHEMA", "x" * 65_537, "a text of 0 to 65536 characters, or empty"),
     ("SAMPLING__GRAMMAR", "x" * 65_537, "a text of 0 to 65536 characters, or empty"),
+    ("ROLLOUT__SPECULATIVE_PERCENT", "101", "a whole number from 0 to 100, or empty"),
+    ("ROLLOUT__STOPPED", "perhaps", "true or false"),
 ]
 
 
@@ -142,7 +144,13 @@ def test_every_setting_that_can_be_wrong_is_tried_above():
     names = {setting.variable for setting in describe_settings(Settings, PREFIX)}
     any_text = {
         f"SPECCHAT_{name}"
-        for name in ("TARGET_MODEL", "MODEL_FOLDERS", "CACHE_FOLDER", "OLLAMA_STORE")
+        for name in (
+            "TARGET_MODEL",
+            "MODEL_FOLDERS",
+            "CACHE_FOLDER",
+            "DATA_FOLDER",
+            "OLLAMA_STORE",
+        )
     }
     assert names - any_text == {f"SPECCHAT_{name}" for name, *_ in WRONG}
 

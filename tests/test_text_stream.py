@@ -125,3 +125,12 @@ def test_no_text_is_held_longer_than_a_stop_text_could_be(text, stop):
         if not whole.stopped:
             held = text[: index + 1].removeprefix(shown)
             assert held == "" or any(long.startswith(held) for long in stop)
+
+
+def test_a_character_begun_by_tokens_released_before_is_completed():
+    llama = "🦙".encode()
+    for cut in range(1, len(llama)):
+        stream = TextStream()
+        stream.resume([b"a", llama[:cut]])
+        tokens = stream.push(1, llama[cut:] + b"b", "plain", 0.0)
+        assert "".join(token.text for token in [*tokens, *stream.finish()]) == "🦙b"

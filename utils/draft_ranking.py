@@ -47,7 +47,9 @@ class RankedDraft:
 
     `speedup` over plain decoding is an estimate, its costs measured where `is_measured`.
     `needed_bytes` is the memory it takes with the target's context; too large is what would draft
-    if there were more. `sentence` says why it stands where it does.
+    if there were more. `overlap` is what its vocabulary and the target's have in common, of the
+    larger one. `was_tried`: its file was loaded once, and what came of it is known. `sentence` says
+    why it stands where it does.
     """
 
     name: str
@@ -58,6 +60,8 @@ class RankedDraft:
     speedup: float = 0.0
     is_measured: bool = False
     needed_bytes: int = 0
+    overlap: float = 1.0
+    was_tried: bool = False
     warning: str = ""
 
     @property
@@ -156,7 +160,12 @@ class _Judge:
 
     def look_at(self, option: DraftOption, model: InstalledModel | None) -> RankedDraft:
         draft = RankedDraft(
-            option.name, option.label, "unfit", option.reason, warning=option.warning
+            option.name,
+            option.label,
+            "unfit",
+            option.reason,
+            overlap=option.overlap if option.compatible else 0.0,
+            warning=option.warning,
         )
         if not option.compatible:
             return draft
@@ -166,6 +175,7 @@ class _Judge:
         if model is None or model.header is None:
             return replace(draft, sentence="its file is gone")
         verdict = kept_verdict(model.path, probe_folder(self.settings))
+        draft = replace(draft, was_tried=verdict is not None or model.name == EMBEDDED)
         if verdict is not None and not verdict.usable:
             return replace(draft, sentence=model.called_by_name(verdict.reason))
         return self._fitted(self._estimated(draft, option, model, model.header))
@@ -189,7 +199,10 @@ class _Judge:
         )
         if share > LARGEST_SHARE:
             speedup = 1.0
-            sentence = "over half the size of the target: it would cost more than it saves"
+            sentence = (
+                f"over half the size of the target, takes about {_size(needed_bytes)}: it would "
+                "cost more than it saves"
+            )
         else:
             basis = "by what was measured" if is_measured else "a rough estimate"
             sentence = (

@@ -47,7 +47,8 @@ class Started:
     """Somebody began; `reused_tokens` of the prompt were still in the target's cache.
 
     `prompt_tokens` is 0 where they are not known yet. `opened` is what the prompt holds of the
-    answer already: the mark of a thought that the template begins.
+    answer already: the mark of a thought that the template begins. `dropped_messages` of the oldest
+    were left out to fit in `context_tokens`, which is 0 where unknown; `model` is who answers.
     """
 
     prompt_tokens: int
@@ -55,6 +56,9 @@ class Started:
     seed: int
     baseline: Baseline
     opened: str = ""
+    dropped_messages: int = 0
+    context_tokens: int = 0
+    model: str = ""
     type: Literal["started"] = "started"
 
 
@@ -97,12 +101,16 @@ class Tokens:
 class Finished:
     """The answer is complete, cut at a limit, or was cancelled.
 
-    `stats` are measured here; `reported` is what the server says that wrote it, where one did.
+    `stats` are measured here; `reported` is what the server says that wrote it, where one did. The
+    text of the last `held_tokens` tokens, `held_chars` long, would be another if more followed: a
+    broken character, or the beginning of a stop text.
     """
 
     reason: FinishReason
     stats: GenerationStats
     reported: ReportedNumbers | None = None
+    held_tokens: int = 0
+    held_chars: int = 0
     type: Literal["finished"] = "finished"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from statistics import fmean, median
 from typing import Literal
 
@@ -95,6 +96,27 @@ class ReportedNumbers:
     answer_tokens: int
     answer_s: float
     load_s: float
+
+
+def join_stats(first: GenerationStats, last: GenerationStats) -> GenerationStats:
+    """Sum two parts of one answer; what one of unknown plain speed wrote is compared with none."""
+    histogram = tuple(
+        map(sum, zip_longest(first.accepted_histogram, last.accepted_histogram, fillvalue=0))
+    )
+    baseline = last.baseline if last.rounds else first.baseline
+    return GenerationStats(
+        prompt_tokens=first.prompt_tokens or last.prompt_tokens,
+        reused_tokens=first.reused_tokens,
+        completion_tokens=first.completion_tokens + last.completion_tokens,
+        prefill_s=first.prefill_s + last.prefill_s,
+        ttft_s=first.ttft_s,
+        decode_s=first.decode_s + last.decode_s,
+        rounds=first.rounds + last.rounds,
+        drafted=first.drafted + last.drafted,
+        accepted=first.accepted + last.accepted,
+        accepted_histogram=histogram,
+        baseline=baseline if first.baseline.samples else Baseline(),
+    )
 
 
 def ratio(part: float, whole: float) -> float:

@@ -87,6 +87,7 @@ class SpeculativeDecoder:
         width = EQUAL_WIDTH if speculative.deterministic else 0
         held = HeldAnswer(constraint, prompt, begun) if constraint else None
         answer = _Answer(self, prompt, sampling, verifier, drafting, held=held, equal_width=width)
+        answer.resume(begun)
         yield Started(len(prompt), answer.reused_tokens, seed, self.clock.baseline)
         try:
             async for event in _in_turns(answer.run(), should_stop):
@@ -151,6 +152,11 @@ class _Answer:
         self._finish: FinishReason | None = None
         self._pass_s, self._pass_width = 0.0, 1
         self._begin = self._decode_begin = self._end = perf_counter()
+
+    def resume(self, begun: int) -> None:
+        """Go on with the text of the last `begun` tokens, which was released before."""
+        told = self.tokens[len(self.tokens) - begun :]
+        self._text.resume(self._vocabulary.piece(token_id) for token_id in told)
 
     def run(self) -> Iterator[Event]:
         """Read the prompt, then go round by round: draft, verify, commit."""
@@ -273,11 +279,15 @@ class _Answer:
 
     def close(self) -> Iterator[Event]:
         """Release held text and sum up; an answer without an end of its own was cancelled."""
-        if held := self._text.finish():
+        held = self._text.finish()
+        if held:
             yield Tokens(tuple(held), (), self._clock.baseline)
         self._monitor.baseline = self._clock.baseline
         stats = replace(self._monitor.result(), decode_s=self._end - self._decode_begin)
-        yield Finished(self._finish or "cancelled", stats)
+        held_chars = sum(len(token.text) for token in held)
+        yield Finished(
+            self._finish or "cancelled", stats, held_tokens=len(held), held_chars=held_chars
+        )
 
 
 def _check_prompt(prompt: Sequence[int], target: ModelSession, spare: int) -> None:

@@ -6,7 +6,7 @@ Every token pushed is released exactly once and in order; only its text may wait
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from utils.events import Token, TokenSource
@@ -25,6 +25,11 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held: list[Token] = []
         self._pending = ""
+
+    def resume(self, pieces: Iterable[bytes]) -> None:
+        """Go on after tokens that were released before, the last of them in mid-character maybe."""
+        for piece in pieces:
+            self._decoder.decode(piece)
 
     def push(self, token_id: int, piece: bytes, source: TokenSource, time_s: float) -> list[Token]:
         """Take in a token and return those whose text is settled."""

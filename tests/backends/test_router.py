@@ -13,11 +13,11 @@ import pytest
 from config import Settings
 from tests.engine.conftest import Heard, greedy, user
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_pair
-from utils.backends.protocol import ModelChoice
+from utils.backends.protocol import ModelChoice, Written
 from utils.backends.router import AnswerRouter
 from utils.engine.client import EngineClient
 from utils.engine.protocol import ChatMessage
-from utils.errors import BackendError
+from utils.errors import BackendError, RequestError
 from utils.llama.probe import probe_folder, probe_model
 
 SPECULATIVE_TARGET = ModelChoice("target")
@@ -212,3 +212,43 @@ async def test_without_ollama_such_a_model_gets_a_common_prompt_and_says_so(rout
     heard = await hear(router, ModelChoice("demo"))
     assert len(heard.tokens) == 8
     assert "the prompt has a common form" in heard.mode.reason
+
+
+async def test_a_look_at_an_answer_is_one_at_the_prompt_that_was_answered(router):
+    heard = await hear(router, ModelChoice("demo"))
+    written = [token.token_id for token in heard.tokens]
+    found = await router.inspect(
+        user("Tell me a story."),
+        written_ids=written[:5],
+        candidates=(written[5],),
+        model=ModelChoice("demo"),
+    )
+    assert found.prompt_tokens == heard.started.prompt_tokens + 5
+    assert found.candidates == (found.top,)
+
+
+async def test_what_only_ollama_can_read_cannot_be_looked_at(router):
+    with pytest.raises(RequestError, match="cannot be looked at: cannot speculate"):
+        await router.inspect(
+            user("Hello."), written_ids=(), candidates=(1,), model=ModelChoice("demo-draft")
+        )
+
+
+async def test_ollama_goes_on_with_an_answer_that_has_begun(router, server):
+    whole = await hear(router, ModelChoice("demo", "ollama"))
+    begun = Written("Once", 1)
+    heard = Heard()
+    events = router.generate(
+        user("Tell me a story."),
+        model=ModelChoice("demo", "ollama"),
+        sampling=greedy(8),
+        speculative=router._settings.speculative,
+        written=begun,
+    )
+    async with aclosing(events):
+        async for event in events:
+            heard.events.append(event)
+    assert server.asked_of("generate")[0]["prompt"].endswith("Once")
+    assert server.asked_of("generate")[0]["options"]["num_predict"] == 7
+    assert heard.started.context_tokens == whole.started.context_tokens == 128
+    assert heard.started.model == "demo"

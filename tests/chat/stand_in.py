@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from utils.backends.ollama_records import PullProgress
+from utils.backends.protocol import NOTHING_WRITTEN
+from utils.engine.figures import TokenLogit
 from utils.engine.health import EngineHealth
+from utils.engine.protocol import Inspected
 from utils.events import Event, Finished, Mode, Prefilled, Started, Token, Tokens
 from utils.model_catalogue import Catalogue, CatalogueEntry
 from utils.model_session import ModelInfo
@@ -101,6 +104,7 @@ class StandInClient:
         self.closed = 0
         self.loaded: list[str] = []
         self.load_steps: list[Gate | Exception] = []
+        self.pieces: dict[int, str] = {}
 
     async def load(self, target) -> None:
         self.loaded.append(target)
@@ -108,7 +112,15 @@ class StandInClient:
             await _pass(step)
 
     async def generate(
-        self, messages, *, sampling, speculative, owner, model
+        self,
+        messages,
+        *,
+        sampling,
+        speculative,
+        owner,
+        model,
+        written=NOTHING_WRITTEN,
+        drop_oldest=False,
     ) -> AsyncGenerator[Event]:
         self.asked.append(
             {
@@ -117,6 +129,8 @@ class StandInClient:
                 "speculative": speculative,
                 "owner": owner,
                 "model": model,
+                "written": written,
+                "drop_oldest": drop_oldest,
             }
         )
         steps = self.scripts.pop(0) if self.scripts else script(["Hello", " there", "."])
@@ -128,6 +142,14 @@ class StandInClient:
                     yield step
         finally:
             self.closed += 1
+
+    async def inspect(self, messages, *, candidates, **asked) -> Inspected:
+        """Find the first candidate likelier, each next one by a quarter less."""
+        found = tuple(
+            TokenLogit(token_id, self.pieces.get(token_id, "?"), 9.5 - place / 4)
+            for place, token_id in enumerate(candidates)
+        )
+        return Inspected(id="", prompt_tokens=9, candidates=found, top=found[0])
 
 
 async def _pass(step: Gate | Exception) -> None:

@@ -4,23 +4,19 @@ from dataclasses import replace
 
 import pytest
 
-from tests.chat.stand_in import Gate, script
-from utils.chat.conversation import Conversation, ConversationShelf, get_shelf
+from tests.chat.stand_in import BASELINE, Gate, finished, round_of, script
+from utils.chat.conversation import Attachment, Conversation
 from utils.errors import EngineCrashedError, RequestError
-
-
-@pytest.fixture
-def ask(engine, board, settings):
-    def ask(conversation, question, settings=settings):
-        job = conversation.ask(question, settings, board=board, runtime=engine)
-        assert job.wait(5)
-        return job
-
-    return ask
+from utils.events import Started
+from utils.experiments.rollout import Enrolment
 
 
 def sent(engine):
     return [(m.role, m.content) for m in engine.client.asked[-1]["messages"]]
+
+
+def texts(conversation):
+    return [turn.answer.text for turn in conversation.turns]
 
 
 def test_an_answer_is_kept_in_its_turn_though_nobody_looks(engine, ask):
@@ -80,7 +76,7 @@ def test_a_second_question_does_not_disturb_a_running_answer(engine, board, sett
     assert job.snapshot().text == "one"
 
 
-def test_regenerating_puts_a_new_answer_in_place_of_the_last(engine, ask, board, settings):
+def test_regenerating_shows_a_new_answer_in_place_of_the_last(engine, ask, board, settings):
     conversation = Conversation()
     engine.client.scripts += [script(["one"]), script(["two"]), script(["deux"])]
     ask(conversation, "1?")
@@ -88,8 +84,115 @@ def test_regenerating_puts_a_new_answer_in_place_of_the_last(engine, ask, board,
     job = conversation.regenerate(settings, board=board, runtime=engine)
     assert job.wait(5)
 
-    assert [turn.answer.text for turn in conversation.turns] == ["one", "deux"]
+    assert texts(conversation) == ["one", "deux"]
     assert sent(engine) == [("user", "1?"), ("assistant", "one"), ("user", "2?")]
+
+
+def test_an_answer_being_written_is_not_deleted_but_stopped_first(engine, board, settings):
+    conversation, gate = Conversation(), Gate()
+    engine.client.scripts.append([gate])
+    job = conversation.ask("1?", settings, board=board, runtime=engine)
+    assert conversation.answering_turn == conversation.turns[0]
+    with pytest.raises(RequestError, match="stop it first"):
+        conversation.delete_turn(conversation.turns[0].id)
+
+    conversation.stop()
+    assert job.wait(5)
+    conversation.delete_turn(conversation.turns[0].id)
+    assert conversation.turns == ()
+    gate.opened.set()
+
+
+@pytest.mark.parametrize("call", ["show", "delete_turn", "versions_of"])
+def test_a_turn_that_is_gone_is_named_as_such(call):
+    with pytest.raises(RequestError, match="reload the page"):
+        getattr(Conversation(), call)("nobody")
+
+
+def test_an_answer_cut_at_its_limit_goes_on_in_its_turn(engine, ask, board, settings):
+    conversation, words = Conversation(), round_of(["Once", " upon"], drafted=3)
+    engine.client.scripts += [
+        [Started(3, 0, 7, BASELINE), words, finished([words], "length")],
+        script([" a", " time"]),
+    ]
+    ask(conversation, "1?")
+    before = conversation.turns[0]
+    assert conversation.continue_answer(settings, board=board, runtime=engine).wait(5)
+
+    (turn,) = conversation.turns
+    assert (turn.id, turn.answer.text) == (before.id, "Once upon a time")
+    asked = engine.client.asked[-1]
+    assert asked["written"].text == "Once upon"
+    assert asked["sampling"].seed == before.answer.seed == 7
+    assert sent(engine) == [("user", "1?")]
+
+
+def test_a_complete_answer_is_not_gone_on_with(engine, ask, board, settings):
+    conversation = Conversation()
+    with pytest.raises(RequestError, match="ask first"):
+        conversation.continue_answer(settings, board=board, runtime=engine)
+    ask(conversation, "1?")
+    with pytest.raises(RequestError, match="not cut"):
+        conversation.continue_answer(settings, board=board, runtime=engine)
+    assert not conversation.is_answering
+
+
+def test_files_follow_their_question_in_a_fence_they_cannot_close(engine, ask, board, settings):
+    conversation = Conversation()
+    file = Attachment("no`tes.md", "```\ncode\n```")
+    ask(conversation, "What is this?", attachments=[file])
+    wanted = "What is this?\n\n`no'tes.md`:\n````\n```\ncode\n```\n````"
+    assert sent(engine) == [("user", wanted)]
+
+    turn_id = conversation.turns[0].id
+    job = conversation.edit(turn_id, "And now?", settings, board=board, runtime=engine)
+    assert job.wait(5)
+    assert conversation.turns[0].attachments == (file,)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ([Attachment("a", "x")] * 9, "attach fewer"),
+        ([Attachment("a", "x" * 200_001)], "attach a part"),
+        ([Attachment(" ", "x")], "name of an attached file"),
+    ],
+)
+def test_too_many_or_too_large_files_are_refused(ask, files, reason):
+    conversation = Conversation()
+    with pytest.raises(RequestError, match=reason):
+        ask(conversation, "1?", attachments=files)
+    assert conversation.turns == ()
+
+
+def test_the_first_question_is_the_title_until_another_is_given(engine, ask):
+    conversation = Conversation()
+    assert conversation.title == ""
+    ask(conversation, "\n## Why is the *sky* blue?\nTell me.")
+    assert conversation.title == "Why is the *sky* blue?"
+    conversation.rename("  About\nlight ")
+    assert conversation.title == "About light"
+    conversation.rename("")
+    assert conversation.title == "Why is the *sky* blue?"
+
+
+def test_an_answer_of_a_temporary_chat_is_part_of_no_experiment(ask, settings):
+    part = replace(settings, enrolment=Enrolment(1, "somebody", "standard"))
+    assert ask(Conversation(), "1?", part).snapshot().request.enrolment is not None
+    temporary = Conversation(is_temporary=True)
+    assert ask(temporary, "1?", part).snapshot().request.enrolment is None
+
+
+def test_every_change_is_told(engine, ask):
+    told = []
+    conversation = Conversation()
+    conversation.on_change = told.append
+    ask(conversation, "1?")
+    assert len(told) == 2
+    conversation.rename("Light")
+    conversation.show(conversation.turns[0].id)
+    conversation.delete_turn(conversation.turns[0].id)
+    assert len(told) == 5
 
 
 def test_there_is_nothing_to_regenerate_in_an_empty_conversation(engine, board, settings):
@@ -104,48 +207,9 @@ def test_two_conversations_ask_as_two_owners(engine, ask):
     assert len(owners) == 2
 
 
-def test_the_shelf_gives_back_a_conversation_by_its_id():
-    shelf, conversation = ConversationShelf(), Conversation()
-    shelf.put(conversation)
-    assert shelf.find(conversation.id) is conversation
-    assert shelf.find("nobody") is None
-
-
-def test_a_full_shelf_drops_the_one_used_longest_ago():
-    shelf = ConversationShelf(limit=2)
-    first, second, third = Conversation(), Conversation(), Conversation()
-    shelf.put(first)
-    shelf.put(second)
-    shelf.find(first.id)
-    shelf.put(third)
-
-    assert shelf.find(second.id) is None
-    assert shelf.find(first.id) is first
-    assert shelf.find(third.id) is third
-
-
-def test_a_full_shelf_keeps_a_conversation_that_is_being_answered(engine, board, settings):
-    shelf, gate = ConversationShelf(limit=1), Gate()
-    busy, idle, newest = Conversation(), Conversation(), Conversation()
-    engine.client.scripts.append([gate])
-    job = busy.ask("1?", settings, board=board, runtime=engine)
-    for conversation in (busy, idle, newest):
-        shelf.put(conversation)
-
-    assert shelf.find(busy.id) is busy
-    assert shelf.find(idle.id) is None
-    assert shelf.find(newest.id) is newest
-    gate.opened.set()
-    assert job.wait(5)
-
-
 def test_ids_cannot_be_guessed():
     assert len({Conversation().id for _ in range(100)}) == 100
     assert len(Conversation().id) >= 20
-
-
-def test_there_is_one_shelf_a_process():
-    assert get_shelf() is get_shelf()
 
 
 def said_before(engine):

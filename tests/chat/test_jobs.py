@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chat.stand_in import BASELINE, Gate, finished, round_of, script
+from utils.backends.protocol import NOTHING_WRITTEN
 from utils.chat.jobs import GenerationJob, JobBoard, get_board
 from utils.errors import EngineCrashedError
 from utils.events import Started
@@ -34,6 +35,8 @@ def test_the_engine_is_asked_exactly_what_the_request_says(engine, request_):
             "speculative": request_.speculative,
             "owner": "somebody",
             "model": request_.model,
+            "written": NOTHING_WRITTEN,
+            "drop_oldest": True,
         }
     ]
 

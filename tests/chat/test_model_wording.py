@@ -10,7 +10,7 @@ from tests.chat.stand_in import EMBEDDED_ENTRY, READY
 from utils.backends.modelfile import ModelDefaults
 from utils.backends.ollama_records import RunningModel
 from utils.chat import model_wording
-from utils.chat.snapshots import AnswerRecord
+from utils.chat.answer_record import AnswerRecord
 from utils.chat.targets import Loading, Target
 from utils.engine.health import EngineHealth
 from utils.events import Mode

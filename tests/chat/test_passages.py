@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config import SamplingParams, SpeculativeConfig
 from tests.chat.stand_in import BASELINE, round_of
-from utils.chat.passages import Passage, passages
-from utils.chat.snapshots import AnswerRecord
+from utils.chat.answer_record import AnswerRecord
+from utils.chat.passages import LONGEST_PIECE_CHARS, PIECE_CHARS, Passage, passages, pieces
+from utils.chat.snapshots import AnswerRequest
 from utils.events import Mode, Started
 
 HANDOVER = Mode("standard", None, "it broke", handover="it broke; Ollama went on from here")
@@ -75,9 +77,67 @@ def test_code_that_is_handed_over_goes_on_as_code(record):
 
 @given(st.lists(st.sampled_from(["a", " b", "<think>", "</think>", "\n"]), min_size=1, max_size=8))
 def test_all_handovers_and_all_text_are_shown(words):
-    record = AnswerRecord(None)
+    request = AnswerRequest((), SamplingParams(), SpeculativeConfig(), "")
+    record = AnswerRecord(request)
     parts = shown(record, *(event for word in words for event in (word, HANDOVER)))
     pieces = [*parts.thought, *parts.answer]
     assert sum(bool(piece.handover) for piece in pieces) == len(words)
     text = "".join(piece.text for piece in pieces)
     assert all(word in text for word in ("a", " b") if word in words)
+
+
+PARAGRAPH = "Some words of an answer, as they come.\n\n"
+BLOCKS = (
+    PARAGRAPH,
+    "- one\n- two\n\n  still two\n\n",
+    "1. one\n\n2. two\n\n",
+    "```python\na = 1\n\nb = 2\n```\n\n",
+    "| a | b |\n| - | - |\n| 1 | 2 |\n\n",
+    "$$\nx\n\ny\n$$\n\n",
+    "> quoted\n\n> more\n\n",
+)
+
+
+def test_a_short_text_is_one_piece_and_an_empty_one_none():
+    assert pieces(PARAGRAPH) == (PARAGRAPH,)
+    assert pieces("") == ()
+
+
+def test_a_long_text_is_cut_between_paragraphs():
+    cut = pieces(PARAGRAPH * 1000)
+    assert "".join(cut) == PARAGRAPH * 1000
+    assert all(piece.endswith(PARAGRAPH) for piece in cut)
+    assert {len(piece) // PIECE_CHARS for piece in cut[:-1]} == {1}
+
+
+@given(st.lists(st.sampled_from(BLOCKS), min_size=200, max_size=400), st.randoms())
+def test_cuts_stay_where_they_are_while_a_text_grows(blocks, random):
+    text = "".join(blocks)
+    whole = pieces(text)
+    for _ in range(5):
+        begun = pieces(text[: random.randrange(1, len(text))])
+        assert begun[:-1] == whole[: len(begun) - 1]
+
+
+@pytest.mark.parametrize("block", BLOCKS[1:])
+def test_no_list_code_table_formula_or_quotation_is_cut(block):
+    text = (PARAGRAPH * 20 + block) * 100
+    cut = pieces(text)
+    assert len(cut) > 5
+    assert "".join(cut) == text
+    assert all(piece.startswith("Some words") for piece in cut)
+    assert sum(piece.count(block) for piece in cut) == 100
+
+
+def test_endless_code_is_cut_and_goes_on_as_code():
+    cut = pieces("```python\n" + "a = 1\n" * 10_000)
+    assert all(piece.startswith("```python\na = 1\n") for piece in cut)
+    assert all(len(piece) < LONGEST_PIECE_CHARS + 100 for piece in cut)
+
+
+def test_an_endless_line_is_cut_between_words():
+    text = "word " * 20_000
+    cut = pieces(text)
+    assert "".join(cut) == text
+    assert all(len(piece) <= 2 * LONGEST_PIECE_CHARS for piece in cut)
+    assert all(piece.startswith("word ") for piece in cut)

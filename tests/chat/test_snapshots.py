@@ -6,7 +6,8 @@ from time import perf_counter
 import pytest
 
 from tests.chat.stand_in import BASELINE, finished, round_of
-from utils.chat.snapshots import SWITCHES, AnswerRecord, Handover, SourceRun, Switch
+from utils.chat.answer_record import SWITCHES, AnswerRecord
+from utils.chat.snapshots import Handover, SourceRun, Switch
 from utils.events import Mode, Prefilled, Queued, Started
 from utils.performance_monitor import ReportedNumbers
 
@@ -151,12 +152,12 @@ def test_what_a_server_reports_is_kept_beside_what_was_measured(request_):
     assert record.snapshot().stats.completion_tokens == 1
 
 
-def test_every_change_of_mode_is_kept_with_its_place_but_not_the_first_mode(request_):
+def test_every_change_of_mode_is_kept_with_its_place_and_time_but_not_the_first_mode(request_):
     record = AnswerRecord(request_)
     on, off = Mode("speculative", "embedded", ""), Mode("standard", "embedded", "too slow")
     for event in (on, round_of(["a", "b"], drafted=2), off, round_of(["c"], drafted=0), on):
         record.take(event)
-    assert record.snapshot().switches == (Switch(2, off), Switch(3, on))
+    assert record.snapshot().switches == (Switch(2, off, 0.04), Switch(3, on, 0.02))
 
 
 def test_of_many_changes_the_newest_are_kept(request_):

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from utils.chat.snapshots import SourceRun
-from utils.chat.token_sources import MEANINGS, STYLES, legend_html, source_html
+from utils.chat.token_sources import MEANINGS, STYLES, legend_html, source_html, source_pieces
 from utils.events import TokenSource
 
 
@@ -53,3 +53,24 @@ def test_every_source_has_a_style_of_its_own_that_is_not_colour_alone():
 def test_the_legend_names_every_source():
     text = Reader(legend_html()).text
     assert all(source in text and meaning in text for source, meaning in MEANINGS.items())
+
+
+def runs(count, text="some words"):
+    return [SourceRun("accepted" if n % 2 else "bonus", f"{n} {text}") for n in range(count)]
+
+
+@pytest.mark.parametrize("text", ["a line\n", "no end"])
+def test_a_long_text_is_cut_into_pieces_that_stay_while_it_grows(text):
+    every = runs(1000, text)
+    whole = list(source_pieces(every))
+    assert len(whole) > 3
+    for count in (200, 201, 500, 999):
+        begun = list(source_pieces(every[:count]))
+        assert begun[:-1] == whole[: len(begun) - 1]
+
+
+def test_pieces_lose_no_text_but_the_ends_of_lines_that_they_end_with():
+    every = runs(1000, "a line\nand more")
+    pieces = ["".join(run.text for run in piece) for piece in source_pieces(every)]
+    assert "\n".join(pieces) == "".join(run.text for run in every)
+    assert all(piece.endswith("a line") for piece in pieces[:-1])

@@ -6,7 +6,8 @@ import pytest
 
 from config import SpeculativeConfig
 from tests.chat.stand_in import BASELINE, READY, finished, round_of
-from utils.chat.snapshots import AnswerRecord, Handover, Switch
+from utils.chat.answer_record import AnswerRecord
+from utils.chat.snapshots import Handover, Switch
 from utils.chat.wording import (
     badge,
     baseline_sentence,

@@ -11,7 +11,17 @@ from pathlib import Path
 import pytest
 
 from config import Settings
-from tests.engine.conftest import LIMIT_S, PLAIN, Heard, ask, greedy, make_settings, user
+from tests.engine.conftest import (
+    CONTEXT,
+    LIMIT_S,
+    PLAIN,
+    Heard,
+    ask,
+    greedy,
+    long_prompt,
+    make_settings,
+    user,
+)
 from utils.engine import supervisor
 from utils.engine.answer import Answer
 from utils.engine.client import EngineClient
@@ -270,3 +280,13 @@ async def test_no_process_outlives_the_client(client: EngineClient):
                 break
         await client.close()
     assert is_gone(pid)
+
+
+async def test_a_worker_that_dies_fails_the_look_and_the_next_one_can_be_closed_while_it_starts(
+    client: EngineClient,
+):
+    look = asyncio.create_task(client.inspect(long_prompt(CONTEXT), candidates=(7,)))
+    await client.wait_until(lambda health: health.state == "busy", timeout_s=LIMIT_S)
+    os.kill(client.health.pid, signal.SIGKILL)
+    with pytest.raises(EngineCrashedError):
+        await look

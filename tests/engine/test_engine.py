@@ -312,7 +312,7 @@ async def thinker() -> AsyncIterator[Engine]:
     own = Engine()
     await load(own, ROOT / "models" / "demo-target.gguf")
     assert own._target is not None
-    own._target.template = ChatTemplate(THINKING_TEMPLATE)
+    own._target.prompts._template = ChatTemplate(THINKING_TEMPLATE)
     yield own
     own.close()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from config import ModelOptions, SamplingParams, SpeculativeConfig
 from utils import events
 from utils.engine import protocol
+from utils.engine.figures import DraftFigures, PassCosts, TokenLogit
 from utils.engine.protocol import MAX_LINE_BYTES, Happened, decode_reply, decode_request, encode
 from utils.errors import ProtocolError
 from utils.model_session import ModelInfo
@@ -22,6 +23,7 @@ ROUND = RoundStats("draft", 5, 3, 4, 0.25, 0.5, 0.75, 17)
 MODEL = ModelInfo("a.gguf", "a", "llama", "F16", 11_000_000, 2**25, 4096, 2048, 1024, 2, 2)
 TOKEN = events.Token(17, "é\n\u2028\x00", "accepted", 0.125)
 STATS = PerformanceMonitor(baseline=BASELINE, histogram=[1, 2]).result()
+NEXT = TokenLogit(17, "é", -1.5)
 SAMPLING = SamplingParams(logit_bias={5: -1.5}, stop=("\n", "END"), seed=2**63 - 1)
 TURNS = (protocol.ChatMessage(role="user", content='line\n"quoted" \u2028 \x00 🦙'),)
 
@@ -34,6 +36,7 @@ REQUESTS = [
         speculative=SpeculativeConfig(verifier="block"),
         draft=protocol.DraftChoice(kind="model", name="small", path="b.gguf"),
     ),
+    protocol.Inspect(id="4", messages=TURNS, written_ids=(1, 2), candidates=(3,)),
     protocol.Cancel(id="2"),
     protocol.GetStats(id="3"),
     protocol.Close(),
@@ -43,16 +46,26 @@ REPLIES = [
     protocol.Progress(id="1", stage="opening", share=0.5),
     protocol.Loaded(id="1", model=MODEL, baseline=BASELINE, load_s=0.5),
     protocol.Failed(id="1", code="model_file", message="too short: 3 bytes"),
-    protocol.Stats(id="3", rss_bytes=1, cached_tokens=2, target=MODEL, draft=None, answers=3),
+    protocol.Inspected(id="4", prompt_tokens=9, candidates=(NEXT,), top=NEXT),
+    protocol.Stats(
+        id="3",
+        rss_bytes=1,
+        cached_tokens=2,
+        target=MODEL,
+        draft=None,
+        answers=3,
+        passes=(PassCosts(12, (0.5, 0.75)),),
+        drafts=(DraftFigures("small", 0.01, 0.75, 8, 0.5, 3, 4),),
+    ),
     protocol.Heartbeat(progress_age_s=0.0),
 ]
 EVENTS = [
     events.Queued(1),
-    events.Started(200, 150, 2**63 - 1, BASELINE),
+    events.Started(200, 150, 2**63 - 1, BASELINE, "<think>", 4, 2048, "small"),
     events.Prefilled(3, 5),
     events.Mode("standard", None, "no draft: vocabularies differ at token 7"),
     events.Tokens((TOKEN, TOKEN), (ROUND,), BASELINE),
-    events.Finished("stop", STATS),
+    events.Finished("stop", STATS, held_tokens=1, held_chars=2),
 ]
 
 
@@ -95,7 +108,7 @@ MALFORMED = {
     "blank": b"\n",
     "no JSON": b"Segmentation fault\n",
     "half a line": encode(REQUESTS[0])[:-10],
-    "two on a line": encode(REQUESTS[4])[:-1] + encode(REQUESTS[4]),
+    "two on a line": encode(REQUESTS[-1])[:-1] + encode(REQUESTS[-1]),
     "no object": b"[]",
     "null": b"null",
     "no type": b"{}",

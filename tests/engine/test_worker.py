@@ -61,7 +61,9 @@ class RawWorker:
         assert self.process.stdout is not None
         for line in self.process.stdout:
             message = decode_reply(line)
-            if heartbeats or not isinstance(message, Heartbeat):
+            # Nobody asked for a heartbeat, nor for numbers without an id.
+            is_asked = not isinstance(message, Heartbeat) and getattr(message, "id", "-")
+            if heartbeats or is_asked or isinstance(message, Failed):
                 yield message
 
     def next(self, kind: type) -> FromWorker:
@@ -240,13 +242,13 @@ def test_heartbeats_come_by_themselves_and_an_idle_worker_is_not_blamed(worker: 
 
 def test_what_nobody_foresaw_fails_one_request_and_quotes_nothing(folder: Path):
     code = (
-        "from utils.engine import engine, worker\n"
-        "splice = engine.TokenHistory.splice\n"
+        "from utils.engine import history, worker\n"
+        "splice = history.TokenHistory.splice\n"
         "def fail(self, ids):\n"
         "    if len(ids) > 200:\n"
         "        raise ValueError('secret')\n"
         "    return splice(self, ids)\n"
-        "engine.TokenHistory.splice = fail\n"
+        "history.TokenHistory.splice = fail\n"
         "worker.main()"
     )
     raw = RawWorker((sys.executable, "-c", code))

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import zip_longest
 from time import monotonic
 from typing import assert_never
 
@@ -26,7 +25,12 @@ from utils.errors import (
     UnknownModelError,
 )
 from utils.events import Event, Finished, Mode, Prefilled, Queued, Started, Token, Tokens
-from utils.performance_monitor import Baseline, GenerationStats, PerformanceMonitor
+from utils.performance_monitor import (
+    Baseline,
+    GenerationStats,
+    PerformanceMonitor,
+    join_stats,
+)
 
 # What is wrong with a request stays wrong, whoever answers; a model may be missing here only.
 PASSED_ON = (BackendError, EngineError, ModelError, UnknownModelError)
@@ -116,6 +120,7 @@ class _Course:
     def __init__(self, sampling: SamplingParams, written: Written, reason: str) -> None:
         self.sampling = sampling
         self.written = written
+        self._begun_chars = len(written.text)
         self.failures: list[tuple[str, str]] = []
         self.is_finished = False
         self.has_stalled = False
@@ -138,13 +143,13 @@ class _Course:
             case Started():
                 # Whoever goes on, or begins again, has the same seed.
                 self.sampling = self.sampling.model_copy(update={"seed": event.seed})
-                if not self.written:
-                    self.written = replace(self.written, opened=event.opened)
+                self._note_writer(event)
+                if not self._has_more:
                     self._monitor.prompt_tokens = event.prompt_tokens
                     self._monitor.reused_tokens = event.reused_tokens
                     yield event
             case Queued() | Prefilled():
-                if not self.written:
+                if not self._has_more:
                     yield event
             case Mode():
                 self._owes_mode = False
@@ -176,6 +181,19 @@ class _Course:
         told = "; ".join(f"{name}: {reason}" for name, reason in self.failures)
         return f"nothing could answer: {told}"
 
+    @property
+    def _has_more(self) -> bool:
+        """True once something is written beyond what had begun."""
+        return len(self.written.text) > self._begun_chars
+
+    def _note_writer(self, event: Started) -> None:
+        """Keep what tells how the text begins and whose token ids are known."""
+        written = self.written
+        if not written:
+            self.written = replace(written, opened=event.opened, model=event.model)
+        elif written.model != event.model:
+            self.written = replace(written, token_ids=(), model=event.model)
+
     def _write(self, event: Tokens) -> Iterator[Event]:
         if self._owes_mode:
             self._owes_mode = False
@@ -206,7 +224,7 @@ class _Course:
             return last
         if self._before.rounds == 0:
             return replace(last, ttft_s=self._monitor.ttft_s or last.ttft_s)
-        return _joined(self._before, last)
+        return join_stats(self._before, last)
 
 
 def _extended(written: Written, tokens: Sequence[Token]) -> Written:
@@ -217,23 +235,5 @@ def _extended(written: Written, tokens: Sequence[Token]) -> Written:
         written.tokens + len(tokens),
         written.token_ids + token_ids if are_known else (),
         written.opened,
-    )
-
-
-def _joined(first: GenerationStats, last: GenerationStats) -> GenerationStats:
-    histogram = tuple(
-        map(sum, zip_longest(first.accepted_histogram, last.accepted_histogram, fillvalue=0))
-    )
-    return GenerationStats(
-        prompt_tokens=first.prompt_tokens or last.prompt_tokens,
-        reused_tokens=first.reused_tokens,
-        completion_tokens=first.completion_tokens + last.completion_tokens,
-        prefill_s=first.prefill_s + last.prefill_s,
-        ttft_s=first.ttft_s,
-        decode_s=first.decode_s + last.decode_s,
-        rounds=first.rounds + last.rounds,
-        drafted=first.drafted + last.drafted,
-        accepted=first.accepted + last.accepted,
-        accepted_histogram=histogram,
-        baseline=last.baseline if first.baseline.samples else Baseline(),
+        written.model,
     )

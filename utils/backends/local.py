@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from config import SamplingParams, SpeculativeConfig
 from utils.backends.protocol import NOTHING_WRITTEN, Availability, Written
-from utils.engine.client import EngineClient, Render
-from utils.engine.protocol import ChatMessage, RenderedPrompt
+from utils.engine.client import EngineClient
+from utils.engine.protocol import ChatMessage, Inspected, RenderedPrompt
+from utils.engine.rendering import Render
 from utils.errors import BackendError
 from utils.events import Event, Finished, Mode
 from utils.performance_monitor import PerformanceMonitor
@@ -25,16 +26,18 @@ class LocalBackend:
         target: str = "",
         drafts: bool = True,
         render: Render | None = None,
+        drop_oldest: bool = False,
     ) -> None:
         """`drafts` False leaves drafting out, whatever is asked for.
 
         Without a `target` the one that is loaded answers. `render` makes prompts for a target that
-        has no template of its own.
+        has no template of its own. `drop_oldest` leaves out the oldest messages where not all fit.
         """
         self._engine = engine
         self._target = target
         self._drafts = drafts
         self._render = render
+        self._drop_oldest = drop_oldest
         self._note = ""
 
     @property
@@ -77,6 +80,8 @@ class LocalBackend:
             render=self._rendered if self._render else None,
             written=written.text,
             written_ids=written.token_ids,
+            written_by=written.model,
+            drop_oldest=self._drop_oldest,
         )
         async with aclosing(events):
             async for event in events:
@@ -84,6 +89,26 @@ class LocalBackend:
                     reasons = filter(None, (event.reason, self._note))
                     event = replace(event, reason="; ".join(reasons))
                 yield event
+
+    async def inspect(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        written_ids: Sequence[int],
+        candidates: Sequence[int],
+        owner: str = "",
+        dropped_messages: int = 0,
+    ) -> Inspected:
+        """Look at one position of an answer; see `EngineClient.inspect`."""
+        return await self._engine.inspect(
+            messages,
+            written_ids=written_ids,
+            candidates=candidates,
+            owner=owner,
+            target=self._target,
+            render=self._rendered if self._render else None,
+            dropped_messages=dropped_messages,
+        )
 
     async def _rendered(
         self, messages: Sequence[ChatMessage], control_texts: Sequence[str]

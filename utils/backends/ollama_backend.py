@@ -76,7 +76,14 @@ class OllamaBackend:
         JSON schema that is none.
         """
         seed = secrets.randbelow(SEEDS) if sampling.seed is None else sampling.seed
-        yield Started(prompt_tokens=0, reused_tokens=0, seed=seed, baseline=Baseline())
+        yield Started(
+            prompt_tokens=0,
+            reused_tokens=0,
+            seed=seed,
+            baseline=Baseline(),
+            context_tokens=self._context_tokens or 0,
+            model=self._model,
+        )
         form = _form(sampling)
         yield Mode("standard", None, self._reason(sampling, written), writer=self.name)
         if written.tokens >= sampling.max_tokens:

@@ -39,13 +39,15 @@ class Availability:
 class Written:
     """The beginning of an answer: its text, how many tokens, and their ids where all are known.
 
-    `opened` is the mark of a thought that stood in the prompt, in front of the text.
+    `opened` is the mark of a thought that stood in the prompt, in front of the text. The ids are
+    those of `model`, where it is named.
     """
 
     text: str = ""
     tokens: int = 0
     token_ids: tuple[int, ...] = ()
     opened: str = ""
+    model: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.text)

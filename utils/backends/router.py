@@ -13,11 +13,17 @@ from utils.backends.local import LocalBackend
 from utils.backends.ollama import OllamaClient
 from utils.backends.ollama_backend import OllamaBackend
 from utils.backends.ollama_prompt import OllamaPrompt
-from utils.backends.protocol import TARGET_OF_SETTINGS, Backend, ModelChoice
+from utils.backends.protocol import (
+    NOTHING_WRITTEN,
+    TARGET_OF_SETTINGS,
+    Backend,
+    ModelChoice,
+    Written,
+)
 from utils.draft_models import InstalledModel, find_installed, installed_models, target_options
 from utils.engine.client import EngineClient
-from utils.engine.protocol import ChatMessage
-from utils.errors import UnknownModelError
+from utils.engine.protocol import ChatMessage, Inspected
+from utils.errors import RequestError, UnknownModelError
 from utils.events import Event
 from utils.llama.probe import kept_verdict, probe_folder
 
@@ -51,9 +57,15 @@ class AnswerRouter:
         speculative: SpeculativeConfig,
         model: ModelChoice = TARGET_OF_SETTINGS,
         owner: str = "",
+        written: Written = NOTHING_WRITTEN,
+        drop_oldest: bool = False,
     ) -> AsyncGenerator[Event, None]:
-        """Yield the events of one answer; raises as `FallbackBackend.generate`."""
-        route = await asyncio.to_thread(self.route, model)
+        """Yield the events of one answer, or of what follows on `written`.
+
+        `drop_oldest` leaves out the oldest messages where not all fit in the context. Raises as
+        `FallbackBackend.generate`.
+        """
+        route = await asyncio.to_thread(self.route, model, drop_oldest=drop_oldest)
         if route.draft:
             speculative = speculative.model_copy(update={"draft_model": route.draft})
         events = FallbackBackend(route.backends, reason=route.reason).generate(
@@ -61,17 +73,44 @@ class AnswerRouter:
             sampling=sampling,
             speculative=speculative,
             owner=owner,
+            written=written,
         )
         async with aclosing(events):
             async for event in events:
                 yield event
 
-    def route(self, model: ModelChoice) -> Route:
+    async def inspect(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        written_ids: Sequence[int],
+        candidates: Sequence[int],
+        model: ModelChoice = TARGET_OF_SETTINGS,
+        owner: str = "",
+        dropped_messages: int = 0,
+    ) -> Inspected:
+        """Look at one position of an answer as it was asked for here; see `EngineClient.inspect`.
+
+        Raises `RequestError` too for a model that only Ollama can read.
+        """
+        route = await asyncio.to_thread(self.route, model)
+        local = next((each for each in route.backends if isinstance(each, LocalBackend)), None)
+        if local is None:
+            raise RequestError(f"the answer cannot be looked at: {route.reason}")
+        return await local.inspect(
+            _with_system(messages, route.system),
+            written_ids=written_ids,
+            candidates=candidates,
+            owner=owner,
+            dropped_messages=dropped_messages,
+        )
+
+    def route(self, model: ModelChoice, *, drop_oldest: bool = False) -> Route:
         """Decide who answers; reads files."""
         name = model.name or self._settings.target_model
         file = self._find(name)
         if file is None and not model.name:
-            stand_in = self.route(ModelChoice(EMBEDDED))
+            stand_in = self.route(ModelChoice(EMBEDDED), drop_oldest=drop_oldest)
             return replace(stand_in, reason=f"{name} is not installed", draft=EMBEDDED)
         ollama = self._ollama_backend(name, file)
         system = file.modelfile.system if file and file.modelfile else ""
@@ -80,7 +119,11 @@ class AnswerRouter:
         render = OllamaPrompt(self._ollama, name).render if file and file.modelfile else None
         drafting, plain = (
             LocalBackend(
-                self._engine, target=file.name if file else name, drafts=drafts, render=render
+                self._engine,
+                target=file.name if file else name,
+                drafts=drafts,
+                render=render,
+                drop_oldest=drop_oldest,
             )
             for drafts in (True, False)
         )

@@ -1,169 +1,281 @@
-"""Conversations: frozen turns in order, found again by an id that cannot be guessed.
-
-They are kept in the process, not in a browser session, so that a reload or a second tab finds
-them; what a store on disk needs later is all in `Turn`.
-"""
+"""Conversations: a tree of turns of which one branch is shown."""
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 
-from config import SamplingParams, SpeculativeConfig
-from utils.backends.protocol import TARGET_OF_SETTINGS, ModelChoice
 from utils.chat.jobs import GenerationJob, JobBoard
-from utils.chat.snapshots import AnswerRequest, JobSnapshot
-from utils.engine.protocol import ChatMessage
+from utils.chat.snapshots import AnswerRequest, JobSnapshot, go_on
+from utils.chat.titles import checked_title, title_of
+from utils.chat.turns import (
+    AnswerSettings,
+    Attachment,
+    Turn,
+    Versions,
+    branch_to,
+    messages_for,
+    new_turn,
+    newest_leaf,
+)
 from utils.engine.runtime import EngineRuntime
 from utils.errors import RequestError
-from utils.reasoning import split_reasoning
 
-SHELF_LIMIT = 256
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerSettings:
-    """How an answer is to be written."""
-
-    sampling: SamplingParams
-    speculative: SpeculativeConfig
-    system_prompt: str = ""
-    model: ModelChoice = TARGET_OF_SETTINGS
+__all__ = ["AnswerSettings", "Attachment", "Conversation", "ConversationState", "Turn", "Versions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One question and its answer; `answer` is None until the job `job_id` has ended."""
+class ConversationState:
+    """All of a conversation at one moment; the answer being written as far as it is.
 
-    question: str
-    job_id: str
-    settings: AnswerSettings
-    answer: JobSnapshot | None = None
+    `title` is empty unless somebody gave one. Times are seconds since the epoch.
+    """
+
+    id: str
+    owner: str
+    title: str
+    created_at: float
+    updated_at: float
+    turns: tuple[Turn, ...]
+    shown_id: str | None
 
 
 class Conversation:
-    """The turns of one chat; may be used from several threads."""
+    """The turns of one chat; may be used from several threads.
 
-    def __init__(self, *, owner: str = "") -> None:
+    `is_temporary` ones are kept nowhere. `on_change` is called after every change, by the thread
+    that made it; `is_deleted` is set by whoever keeps it.
+    """
+
+    def __init__(self, *, owner: str = "", is_temporary: bool = False) -> None:
         """`owner` is whose it is: what is learnt of one's texts is used for no other."""
         self.id = secrets.token_urlsafe(16)
         self.owner = owner or self.id
-        self._turns: tuple[Turn, ...] = ()
+        self.is_temporary = is_temporary
+        self.is_deleted = False
+        self.on_change: Callable[[Conversation], None] | None = None
+        self.created_at = self.updated_at = time.time()
+        self._title = ""
+        self._turns: dict[str, Turn] = {}
+        self._shown: tuple[Turn, ...] = ()
+        self._writing: tuple[str, GenerationJob] | None = None
         self._lock = threading.RLock()
+
+    @classmethod
+    def of(cls, state: ConversationState) -> Conversation:
+        """Return the conversation that was in this state; no answer is being written."""
+        made = cls(owner=state.owner)
+        made.id, made._title = state.id, state.title
+        made.created_at, made.updated_at = state.created_at, state.updated_at
+        made._turns = {turn.id: turn for turn in state.turns}
+        made._show(state.shown_id if state.shown_id in made._turns else None)
+        return made
+
+    def state(self) -> ConversationState:
+        """Return all of it as a value."""
+        with self._lock:
+            turns = dict(self._turns)
+            if self._writing is not None:
+                turn_id, job = self._writing
+                turns[turn_id] = replace(turns[turn_id], answer=job.snapshot())
+            shown_id = self._shown[-1].id if self._shown else None
+            return ConversationState(
+                self.id,
+                self.owner,
+                self._title,
+                self.created_at,
+                self.updated_at,
+                tuple(turns.values()),
+                shown_id,
+            )
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """All turns, oldest first."""
-        return self._turns
+        """The turns of the branch that is shown, oldest first."""
+        return self._shown
+
+    @property
+    def all_turns(self) -> tuple[Turn, ...]:
+        """The turns of all branches, oldest first."""
+        with self._lock:
+            return tuple(self._turns.values())
+
+    @property
+    def title(self) -> str:
+        """The title given, else the beginning of the first question; empty where there is none."""
+        if self._title or not self._shown:
+            return self._title
+        first = self._shown[0]
+        return title_of(first.question) or title_of(*(f.name for f in first.attachments[:1]))
 
     @property
     def is_answering(self) -> bool:
-        """True while the last answer is being written."""
-        return bool(self._turns) and self._turns[-1].answer is None
+        """True while an answer is being written, in whichever branch."""
+        return self._writing is not None
+
+    @property
+    def answering_turn(self) -> Turn | None:
+        """The turn whose answer is being written."""
+        with self._lock:
+            return self._turns[self._writing[0]] if self._writing else None
+
+    def versions_of(self, turn_id: str) -> Versions:
+        """Return what was asked or answered in the place of a turn, itself included."""
+        with self._lock:
+            parent_id = self._turn(turn_id).parent_id
+            ids = tuple(turn.id for turn in self._turns.values() if turn.parent_id == parent_id)
+            return Versions(ids.index(turn_id) + 1, ids)
+
+    def show(self, turn_id: str) -> None:
+        """Show the branch through a turn, on to the newest that followed on it."""
+        with self._lock:
+            self._show(self._turn(turn_id).id)
+        self._tell()
+
+    def rename(self, title: str) -> None:
+        """Give it a title; an empty one makes it automatic again."""
+        self._title = checked_title(title)
+        self._tell()
+
+    def stop(self) -> None:
+        """Stop the answer that is being written, if one is; its text stays."""
+        if writing := self._writing:
+            writing[1].cancel()
 
     def ask(
-        self, question: str, settings: AnswerSettings, *, board: JobBoard, runtime: EngineRuntime
+        self,
+        question: str,
+        settings: AnswerSettings,
+        *,
+        board: JobBoard,
+        runtime: EngineRuntime,
+        attachments: Iterable[Attachment] = (),
     ) -> GenerationJob:
-        """Add a turn and begin its answer, or raise `RequestError`."""
-        if not question.strip():
-            raise RequestError("the question is empty: type something to ask")
+        """Add a turn after the last one shown and begin its answer, or raise `RequestError`."""
+        files = tuple(attachments)
         with self._lock:
-            if self.is_answering:
-                raise RequestError(
-                    "an answer is still being written: wait for its end, or stop it first"
-                )
-            job = board.prepare(
-                AnswerRequest(
-                    self._messages(question, settings.system_prompt),
-                    settings.sampling,
-                    settings.speculative,
-                    self.owner,
-                    settings.model,
-                ),
-                runtime,
-                on_end=lambda answer: self._settle(job.id, answer),
+            parent_id = self._shown[-1].id if self._shown else None
+            turn = new_turn(parent_id, question, files, settings)
+            return self._begin(turn, board, runtime)
+
+    def edit(
+        self,
+        turn_id: str,
+        question: str,
+        settings: AnswerSettings,
+        *,
+        board: JobBoard,
+        runtime: EngineRuntime,
+    ) -> GenerationJob:
+        """Ask another question in the place of a turn, which stays as a version."""
+        with self._lock:
+            old = self._turn(turn_id)
+            turn = new_turn(old.parent_id, question, old.attachments, settings)
+            return self._begin(turn, board, runtime)
+
+    def regenerate(
+        self,
+        settings: AnswerSettings,
+        *,
+        board: JobBoard,
+        runtime: EngineRuntime,
+        turn_id: str | None = None,
+    ) -> GenerationJob:
+        """Answer a question again, the last one shown if none is named, as another version."""
+        with self._lock:
+            if not self._shown or self.is_answering:
+                raise RequestError("there is no finished answer to write again: ask first")
+            old = self._shown[-1] if turn_id is None else self._turn(turn_id)
+            turn = new_turn(old.parent_id, old.question, old.attachments, settings)
+            return self._begin(turn, board, runtime)
+
+    def continue_answer(
+        self, settings: AnswerSettings, *, board: JobBoard, runtime: EngineRuntime
+    ) -> GenerationJob:
+        """Go on with the last answer shown where it `can_go_on`, or raise `RequestError`."""
+        with self._lock:
+            last = self._shown[-1] if self._shown else None
+            if last is None or last.answer is None:
+                raise RequestError("there is no answer to go on with: ask first")
+            # What is written in two parts is no fair sample of either.
+            turn = replace(last, settings=replace(settings, enrolment=None), answer=None)
+            request = go_on(last.answer, self._request(turn))
+            return self._begin(turn, board, runtime, request)
+
+    def delete_turn(self, turn_id: str) -> None:
+        """Take out a question and its answer; what followed moves up to what stood before."""
+        with self._lock:
+            gone = self._turn(turn_id)
+            if self._writing and self._writing[0] == turn_id:
+                raise RequestError("this answer is still being written: stop it first")
+            del self._turns[turn_id]
+            for turn in tuple(self._turns.values()):
+                if turn.parent_id == turn_id:
+                    self._turns[turn.id] = replace(turn, parent_id=gone.parent_id)
+            left = [turn.id for turn in self._shown if turn.id != turn_id]
+            self._show(left[-1] if left else None)
+        self._tell()
+
+    def _turn(self, turn_id: str) -> Turn:
+        turn = self._turns.get(turn_id)
+        if turn is None:
+            raise RequestError("this question was deleted meanwhile: reload the page")
+        return turn
+
+    def _begin(
+        self,
+        turn: Turn,
+        board: JobBoard,
+        runtime: EngineRuntime,
+        request: AnswerRequest | None = None,
+    ) -> GenerationJob:
+        if self.is_answering:
+            raise RequestError(
+                "an answer is still being written: wait for its end, or stop it first"
             )
-            self._turns += (Turn(question, job.id, settings),)
+        job = board.prepare(
+            request or self._request(turn),
+            runtime,
+            on_end=lambda answer: self._settle(job.id, answer),
+        )
+        self._turns[turn.id] = replace(turn, job_id=job.id)
+        self._writing = (turn.id, job)
+        self.updated_at = time.time()
+        self._show(turn.id)
+        self._tell()
         job.start()
         return job
 
-    def regenerate(
-        self, settings: AnswerSettings, *, board: JobBoard, runtime: EngineRuntime
-    ) -> GenerationJob:
-        """Ask the last question again, in place of its answer, or raise `RequestError`."""
-        with self._lock:
-            if not self._turns or self.is_answering:
-                raise RequestError("there is no finished answer to write again: ask first")
-            question = self._turns[-1].question
-            self._turns = self._turns[:-1]
-            return self.ask(question, settings, board=board, runtime=runtime)
+    def _request(self, turn: Turn) -> AnswerRequest:
+        settings = turn.settings
+        before = branch_to(self._turns, turn.parent_id)
+        return AnswerRequest(
+            messages_for(before, turn.question, turn.attachments, settings.system_prompt),
+            settings.sampling,
+            settings.speculative,
+            self.owner,
+            settings.model,
+            enrolment=None if self.is_temporary else settings.enrolment,
+        )
 
     def _settle(self, job_id: str, answer: JobSnapshot) -> None:
         with self._lock:
-            self._turns = tuple(
-                replace(turn, answer=answer) if turn.job_id == job_id else turn
-                for turn in self._turns
-            )
+            for turn in tuple(self._turns.values()):
+                if turn.job_id == job_id:
+                    self._turns[turn.id] = replace(turn, answer=answer)
+            if self._writing and self._writing[1].id == job_id:
+                self._writing = None
+            self.updated_at = time.time()
+            self._show(self._shown[-1].id if self._shown else None)
+        self._tell()
 
-    def _messages(self, question: str, system_prompt: str) -> tuple[ChatMessage, ...]:
-        messages = []
-        if system_prompt.strip():
-            messages.append(ChatMessage(role="system", content=system_prompt))
-        for turn in self._turns:
-            if turn.answer is not None and turn.answer.text:
-                messages.append(ChatMessage(role="user", content=turn.question))
-                messages.append(_said(turn.answer))
-        return (*messages, ChatMessage(role="user", content=question))
+    def _show(self, turn_id: str | None) -> None:
+        leaf = newest_leaf(self._turns, turn_id)
+        self._shown = branch_to(self._turns, leaf)
 
-
-def _said(answer: JobSnapshot) -> ChatMessage:
-    """Return an answer as the next prompt gets it: a thought apart, for its template to judge."""
-    text = answer.opened + answer.text
-    parts = split_reasoning(text)
-    if not parts.thought.strip():
-        return ChatMessage(role="assistant", content=text)
-    return ChatMessage(
-        role="assistant",
-        content=parts.answer,
-        thinking=parts.thought,
-        thinking_marks=parts.marks,
-    )
-
-
-class ConversationShelf:
-    """The conversations of this process; the one used longest ago goes first."""
-
-    def __init__(self, *, limit: int = SHELF_LIMIT) -> None:
-        self._conversations: OrderedDict[str, Conversation] = OrderedDict()
-        self._limit = limit
-        self._lock = threading.Lock()
-
-    def put(self, conversation: Conversation) -> None:
-        """Keep the conversation, as the one used last."""
-        with self._lock:
-            self._conversations[conversation.id] = conversation
-            self._conversations.move_to_end(conversation.id)
-            self._drop_oldest()
-
-    def find(self, conversation_id: str) -> Conversation | None:
-        """Return the conversation of that id, or None."""
-        with self._lock:
-            found = self._conversations.get(conversation_id)
-            if found is not None:
-                self._conversations.move_to_end(conversation_id)
-            return found
-
-    def _drop_oldest(self) -> None:
-        *older, _ = self._conversations.items()
-        idle = [key for key, conversation in older if not conversation.is_answering]
-        for key in idle[: max(0, len(self._conversations) - self._limit)]:
-            del self._conversations[key]
-
-
-@cache
-def get_shelf() -> ConversationShelf:
-    """Return the shelf of this process."""
-    return ConversationShelf()
+    def _tell(self) -> None:
+        if self.on_change is not None:
+            self.on_change(self)

@@ -14,9 +14,12 @@ from collections.abc import Callable
 from contextlib import aclosing
 from functools import cache
 
-from utils.chat.snapshots import AnswerRecord, AnswerRequest, JobSnapshot
+from utils.backends.protocol import NOTHING_WRITTEN
+from utils.chat.answer_record import AnswerRecord
+from utils.chat.snapshots import AnswerRequest, JobSnapshot
 from utils.engine.runtime import EngineRuntime
 from utils.errors import SpecChatError
+from utils.experiments.outcomes import record_answer
 
 OnEnd = Callable[[JobSnapshot], None]
 BOARD_LIMIT = 256
@@ -76,6 +79,8 @@ class GenerationJob:
             speculative=request.speculative,
             owner=request.owner,
             model=request.model,
+            written=request.begun.written if request.begun else NOTHING_WRITTEN,
+            drop_oldest=True,
         )
         async with aclosing(events):
             async for event in events:
@@ -95,8 +100,11 @@ class GenerationJob:
             if self._record.snapshot().is_active:
                 self._record.stop()
             last = self._record.snapshot()
-        if self._on_end is not None:
-            self._on_end(last)
+        try:
+            if self._on_end is not None:
+                self._on_end(last)
+        finally:
+            record_answer(self.id, last)
         self._ended.set()
 
 

@@ -49,11 +49,19 @@ def open_fence(text: str) -> str:
     """Return the line that opens the code which `text` ends in, with its end; else nothing."""
     first, fence = "", ""
     for line in text.split("\n"):
-        if fence:
-            first, fence = ("", "") if _closes(line, fence) else (first, fence)
-        elif opening := _opens(line):
-            first, fence = f"{line}\n", opening["mark"]
+        first, fence = next_fence(line, first, fence)
     return first
+
+
+def next_fence(line: str, first: str, fence: str) -> tuple[str, str]:
+    """Return which line opened the code that stands open after `line`, and its mark.
+
+    `first` and `fence` are the same before the line; empty without open code.
+    """
+    if fence:
+        return ("", "") if _closes(line, fence) else (first, fence)
+    opening = _opens(line)
+    return (f"{line}\n", opening["mark"]) if opening else ("", "")
 
 
 def _opens(line: str) -> re.Match[str] | None:

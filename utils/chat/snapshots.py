@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import Literal, assert_never
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from config import SamplingParams, SpeculativeConfig
-from utils.backends.protocol import TARGET_OF_SETTINGS, ModelChoice
+from utils.backends.protocol import TARGET_OF_SETTINGS, ModelChoice, Written
 from utils.engine.protocol import ChatMessage
-from utils.events import (
-    Event,
-    Finished,
-    Mode,
-    ModeName,
-    Prefilled,
-    Queued,
-    Started,
-    Token,
-    Tokens,
-    TokenSource,
-)
-from utils.performance_monitor import (
-    FinishReason,
-    GenerationStats,
-    PerformanceMonitor,
-    ReportedNumbers,
-    RoundStats,
-)
-from utils.reasoning import LONGEST_MARK, ends_thought, split_reasoning
+from utils.errors import RequestError
+from utils.events import Mode, ModeName, TokenSource
+from utils.experiments.rollout import Enrolment
+from utils.performance_monitor import FinishReason, GenerationStats, ReportedNumbers, RoundStats
 
 JobState = Literal["queued", "prefilling", "writing", "done", "stopped", "failed"]
-SWITCHES = 8
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """All that decides an answer; `owner` is who asks, for a fair queue."""
+    """All that decides an answer; `owner` is who asks, for a fair queue.
+
+    An answer that was cut is gone on with after `begun`: made by `go_on`, never by hand.
+    `enrolment` is its part in an experiment, None where it has none.
+    """
 
     messages: tuple[ChatMessage, ...]
     sampling: SamplingParams
     speculative: SpeculativeConfig
     owner: str
     model: ModelChoice = TARGET_OF_SETTINGS
+    begun: JobSnapshot | None = None
+    enrolment: Enrolment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +51,11 @@ class Handover:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """After how many tokens the way of writing changed, and to what."""
+    """After how many tokens and seconds of the answer the way of writing changed, and to what."""
 
     at_tokens: int
     mode: Mode
+    time_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +66,9 @@ class JobSnapshot:
     `opened` stands in front of `text` but is part of the prompt. `thought_s` is how long a thought
     took to write, None until it ends. `writer` is empty while the engine writes, `servers` are all
     others that wrote a part. `switches` are the newest changes of mode; the first mode is none.
+    `token_ids` are those of `model`, empty where not all are known; of the last `held_tokens` the
+    text, `held_chars` long, may be another once more follows. The prompt fits in `context_tokens`,
+    0 where unknown, without the oldest `dropped_messages`.
     """
 
     version: int
@@ -103,168 +95,53 @@ class JobSnapshot:
     reported: ReportedNumbers | None = None
     handovers: tuple[Handover, ...] = ()
     switches: tuple[Switch, ...] = ()
+    token_ids: tuple[int, ...] = ()
+    held_tokens: int = 0
+    held_chars: int = 0
+    model: str = ""
+    dropped_messages: int = 0
+    context_tokens: int = 0
 
     @property
     def is_active(self) -> bool:
         """True while more may come."""
         return self.state in ("queued", "prefilling", "writing")
 
+    @property
+    def can_go_on(self) -> bool:
+        """True for an answer that was cut: at its limit, by the user, or by what failed."""
+        is_cut = self.state in ("stopped", "failed") or self.finish_reason == "length"
+        return is_cut and not self.is_active and bool(self.text)
 
-@dataclass(slots=True)
-class AnswerRecord:
-    """Gathers the events of one answer; not safe for threads.
-
-    Text is kept in pieces and joined at a snapshot, so that neither a token nor a snapshot costs
-    more the longer the answer gets, beyond one copy.
-    """
-
-    request: AnswerRequest
-    started_at: float = field(default_factory=time.time)
-    version: int = 0
-    state: JobState = "queued"
-    mode: ModeName | None = None
-    drafter: str | None = None
-    reason: str = ""
-    queue_position: int = 0
-    prompt_done: int = 0
-    prompt_total: int = 0
-    seed: int | None = None
-    monitor: PerformanceMonitor = field(default_factory=PerformanceMonitor)
-    stats: GenerationStats | None = None
-    finish_reason: FinishReason | None = None
-    error: str | None = None
-    opened: str = ""
-    thought_s: float | None = None
-    writer: str = ""
-    servers: tuple[str, ...] = ()
-    reported: ReportedNumbers | None = None
-    handovers: tuple[Handover, ...] = ()
-    switches: tuple[Switch, ...] = ()
-    _text: str = ""
-    _chars: int = 0
-    _tail: str = ""
-    _fresh: list[str] = field(default_factory=list)
-    _runs: list[SourceRun] = field(default_factory=list)
-    _source: TokenSource | None = None
-    _run_parts: list[str] = field(default_factory=list)
-    _snapshot: JobSnapshot | None = None
-
-    def take(self, event: Event) -> None:
-        """Take in one event."""
-        self.version += 1
-        match event:
-            case Queued():
-                self.queue_position = event.position
-            case Started():
-                self._begin(event)
-            case Prefilled():
-                self.prompt_done, self.prompt_total = event.done, event.total
-            case Mode():
-                self._change_mode(event)
-            case Tokens():
-                self._write(event)
-            case Finished():
-                self.finish_reason, self.stats = event.reason, event.stats
-                self.reported = event.reported
-                self.state = "stopped" if event.reason == "cancelled" else "done"
-            case _:
-                assert_never(event)
-
-    def stop(self) -> None:
-        """End it as stopped by the user."""
-        self.version += 1
-        self.state, self.finish_reason = "stopped", "cancelled"
-
-    def fail(self, error: str) -> None:
-        """End it with a sentence that says why."""
-        self.version += 1
-        self.state, self.error = "failed", error
-
-    def snapshot(self) -> JobSnapshot:
-        """Return the answer as it stands; the same object while nothing has changed."""
-        if self._snapshot is None or self._snapshot.version != self.version:
-            self._snapshot = self._freeze()
-        return self._snapshot
-
-    def _begin(self, event: Started) -> None:
-        self.state, self.queue_position, self.seed = "prefilling", 0, event.seed
-        self.prompt_done, self.prompt_total = event.reused_tokens, event.prompt_tokens
-        self.monitor.prompt_tokens = event.prompt_tokens
-        self.monitor.reused_tokens = event.reused_tokens
-        self.monitor.baseline = event.baseline
-        self.opened = event.opened
-
-    def _change_mode(self, event: Mode) -> None:
-        if self._chars or self.monitor.completion_tokens:
-            switch = Switch(self.monitor.completion_tokens, event)
-            self.switches = (*self.switches[1 - SWITCHES :], switch)
-        self.mode, self.drafter, self.reason = event.mode, event.drafter, event.reason
-        self.writer = event.writer
-        if event.handover and self._chars:
-            # Whoever wrote nothing before the next one took over is not worth a mark.
-            kept = tuple(known for known in self.handovers if known.at_chars < self._chars)
-            self.handovers = (*kept, Handover(self._chars, event.handover))
-
-    def _write(self, event: Tokens) -> None:
-        if self.state != "writing" and event.tokens:
-            self.state = "writing"
-            self.monitor.ttft_s = event.tokens[0].time_s
-        if self.writer and self.writer not in self.servers:
-            self.servers = (*self.servers, self.writer)
-        self.monitor.baseline = event.baseline
-        self.monitor.extend(event.rounds)
-        for token in event.tokens:
-            self._append(token)
-
-    def _append(self, token: Token) -> None:
-        self._fresh.append(token.text)
-        self._chars += len(token.text)
-        self._time_thought(token)
-        if token.source != self._source:
-            self._runs.extend(self._open_run())
-            self._source = token.source
-            self._run_parts.clear()
-        self._run_parts.append(token.text)
-
-    def _time_thought(self, token: Token) -> None:
-        """Note when the thought ended, if that is what this token did."""
-        self._tail = (self._tail + token.text)[-(LONGEST_MARK + len(token.text)) :]
-        if self.thought_s is not None or not ends_thought(self._tail):
-            return
-        parts = split_reasoning(self.opened + self._text + "".join(self._fresh))
-        if parts.thought and not parts.is_open:
-            self.thought_s = token.time_s - self.monitor.ttft_s
-
-    def _open_run(self) -> tuple[SourceRun, ...]:
-        text = "".join(self._run_parts)
-        return (SourceRun(self._source, text),) if self._source and text else ()
-
-    def _freeze(self) -> JobSnapshot:
-        self._text += "".join(self._fresh)
-        self._fresh.clear()
-        return JobSnapshot(
-            version=self.version,
-            state=self.state,
-            request=self.request,
-            started_at=self.started_at,
-            text=self._text,
-            runs=(*self._runs, *self._open_run()),
-            mode=self.mode,
-            drafter=self.drafter,
-            reason=self.reason,
-            queue_position=self.queue_position,
-            prompt_done=self.prompt_done,
-            prompt_total=self.prompt_total,
-            seed=self.seed,
-            stats=self.stats or self.monitor.result(),
-            rounds=tuple(self.monitor.series),
-            finish_reason=self.finish_reason,
-            error=self.error,
-            opened=self.opened,
-            thought_s=self.thought_s,
-            writer=self.writer,
-            servers=self.servers,
-            reported=self.reported,
-            handovers=self.handovers,
-            switches=self.switches,
+    @property
+    def written(self) -> Written:
+        """What stands of the answer, whatever follows on it."""
+        tokens = (len(self.token_ids) or self.stats.completion_tokens) - self.held_tokens
+        return Written(
+            self.text[: len(self.text) - self.held_chars],
+            max(0, tokens),
+            self.token_ids[: max(0, tokens)],
+            self.opened,
+            self.model,
         )
+
+
+def go_on(answer: JobSnapshot, request: AnswerRequest) -> AnswerRequest:
+    """Return a request for up to `max_tokens` more of an answer that was cut.
+
+    The seed is that of the answer. Raises `RequestError` for an answer that is complete, still
+    being written, or not begun.
+    """
+    if not answer.can_go_on:
+        raise RequestError(
+            "the answer cannot be gone on with: it was not cut; ask something else, or write it "
+            "again"
+        )
+    changes = {
+        "seed": answer.seed,
+        "max_tokens": answer.written.tokens + answer.held_tokens + request.sampling.max_tokens,
+    }
+    sampling = request.sampling.model_copy(update=changes)
+    # What that one went on with is part of it: a chain of all before would never end.
+    begun = replace(answer, request=replace(answer.request, begun=None))
+    return replace(request, sampling=sampling, begun=begun)

@@ -7,7 +7,7 @@ so that they suit light and dark pages.
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from utils.chat.snapshots import SourceRun
 from utils.events import TokenSource
@@ -25,6 +25,8 @@ MEANINGS: dict[TokenSource, str] = {
     "plain": "by the target, with nothing drafted",
 }
 TEXT_STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.75"
+# As with Markdown, see `passages`: what is as long as this is sent once. A mark takes 80 at least.
+PIECE_CHARS, MARK_CHARS = 10_000, 80
 LEGEND_STYLE = "display:grid;gap:.45rem;font-size:.8rem"
 
 
@@ -36,6 +38,26 @@ def source_html(runs: Iterable[SourceRun]) -> str:
         for run in runs
     )
     return f'<div style="{TEXT_STYLE}">{spans}</div>'
+
+
+def source_pieces(runs: Iterable[SourceRun]) -> Iterator[tuple[SourceRun, ...]]:
+    """Cut a text into pieces, at the ends of lines; the cuts stay while the text grows."""
+    piece: list[SourceRun] = []
+    size = 0
+    for run in runs:
+        text = run.text
+        if size >= 2 * PIECE_CHARS:
+            yield tuple(piece)
+            piece, size = [], 0
+        elif size >= PIECE_CHARS and "\n" in text:
+            # The end of a piece is the end of a line by itself.
+            last, _, text = text.partition("\n")
+            yield (*piece, SourceRun(run.source, last))
+            piece, size = [], 0
+        piece.append(SourceRun(run.source, text))
+        size += MARK_CHARS + len(text)
+    if piece:
+        yield tuple(piece)
 
 
 def legend_html() -> str:

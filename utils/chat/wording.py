@@ -16,6 +16,7 @@ from utils.startup import StartupSnapshot
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 NO_TARGET = "no target is loaded; ask something, and the answer says what is wrong"
+TOLD_SWITCHES = 8
 PULL_ORDER = ("pulling", "waiting", "failed")
 Tone = Literal["good", "quiet", "busy", "bad"]
 
@@ -215,7 +216,7 @@ def detail_rows(answer: JobSnapshot) -> list[tuple[str, str]]:
     if answer.drafter and not answer.writer:
         rows.append(("Draft", f"{draft_name(answer.drafter)}, {_draft_length(answer)}"))
     if answer.switches:
-        rows.append(("Changes", "\n".join(map(switch_sentence, answer.switches))))
+        rows.append(("Changes", "\n".join(map(switch_sentence, answer.switches[-TOLD_SWITCHES:]))))
     if answer.seed is not None:
         sampling = answer.request.sampling
         rows.append(("Sampling", f"temperature {sampling.temperature:g}, seed {answer.seed}"))

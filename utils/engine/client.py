@@ -4,37 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import uuid4
 
 from config import SamplingParams, Settings, SpeculativeConfig
 from utils.engine.admission import Admission
-from utils.engine.conversation import check_conversation
+from utils.engine.conversation import check_conversation, within_chars, without_first
 from utils.engine.health import EngineHealth
 from utils.engine.notice import Notice
 from utils.engine.process import WORKER_COMMAND
 from utils.engine.protocol import (
+    MAX_CANDIDATES,
     ChatMessage,
     DraftChoice,
     Generate,
     GetStats,
+    Inspect,
+    Inspected,
     Load,
     Loaded,
     RenderedPrompt,
     Stats,
 )
+from utils.engine.rendering import Render, render_fitting
 from utils.engine.scheduler import FairQueue, Turn
 from utils.engine.supervisor import Supervisor
 from utils.errors import EngineError, RequestError, SpecChatError
-from utils.events import Event, Finished, Queued
+from utils.events import Event, Finished, Queued, Started
 from utils.performance_monitor import PerformanceMonitor
 
 logger = logging.getLogger(__name__)
 LOADER = "loading a target"
-# Makes a prompt, given the texts that stand for control tokens of the target.
-Render = Callable[[Sequence[ChatMessage], Sequence[str]], Awaitable[RenderedPrompt | None]]
 
 
 @dataclass(slots=True)
@@ -117,41 +120,88 @@ class EngineClient:
         render: Render | None = None,
         written: str = "",
         written_ids: Sequence[int] = (),
+        written_by: str = "",
+        drop_oldest: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer; owners take turns.
 
         `target` is loaded first where another model is; without one, whatever is loaded answers.
         `render` makes the prompt for a target without a template of its own. An answer that has
-        begun is gone on with after `written_ids`, or after the text `written`. Closing the
-        generator cancels the answer; `cancel(answer_id)` has it finish as cancelled.
-        Raises `RequestError`, `ModelError` or `EngineError`.
+        begun is gone on with after `written_ids`, if this target is what they are `written_by`, or
+        else after the text `written`. `drop_oldest` leaves out the oldest questions and answers
+        where not all fit. Closing the generator cancels the answer; `cancel(answer_id)` has it
+        finish as cancelled. Raises `RequestError`, `ModelError` or `EngineError`.
         """
-        check_conversation(messages, max_chars=self._settings.max_prompt_chars)
+        most = self._settings.max_prompt_chars
+        kept = within_chars(messages, most) if drop_oldest else tuple(messages)
+        check_conversation(kept, max_chars=most)
         with self._ask(owner, answer_id) as asked:
             async for position in asked.turn.positions():
                 yield Queued(position)
             if not asked.is_cancelled:
                 await self._make_ready(target)
-                draft = await self._choose_draft(speculative)
-                rendered = await self._rendered(render, messages)
+                name = self._model_name
+                request = Generate(
+                    id=asked.request_id,
+                    owner=owner,
+                    messages=kept,
+                    sampling=sampling,
+                    speculative=speculative,
+                    draft=await self._choose_draft(speculative),
+                    written=written,
+                    written_ids=tuple(written_ids) if written_by in ("", name) else (),
+                    drop_oldest=drop_oldest,
+                )
+                request = await render_fitting(
+                    request,
+                    partial(self._render, render),
+                    self._supervisor.inspect,
+                    context_tokens=self._context_tokens,
+                )
             if asked.is_cancelled:
                 yield Finished("cancelled", PerformanceMonitor().result())
                 return
-            request = Generate(
-                id=asked.request_id,
-                owner=owner,
-                messages=tuple(messages),
-                sampling=sampling,
-                speculative=speculative,
-                draft=draft,
-                rendered=rendered,
-                written=written,
-                written_ids=tuple(written_ids),
-            )
+            dropped = len(messages) - len(request.messages)
             with self._supervisor.answer(request, asked.turn.leave) as answer:
                 while not isinstance(event := await answer.get(), Finished):
-                    yield event
+                    yield _completed(event, name, dropped)
                 yield event
+
+    async def inspect(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        written_ids: Sequence[int] = (),
+        candidates: Sequence[int],
+        owner: str = "",
+        target: str = "",
+        render: Render | None = None,
+        dropped_messages: int = 0,
+    ) -> Inspected:
+        """Return the logit of each candidate after `written_ids` of an answer, and the likeliest.
+
+        `dropped_messages` were left out of the conversation for that answer. Waits for its turn as
+        an answer does. Raises `RequestError`, `ModelError` or `EngineError`.
+        """
+        if len(candidates) > MAX_CANDIDATES or min((*candidates, *written_ids), default=0) < 0:
+            raise RequestError(
+                f"the candidates are wrong: up to {MAX_CANDIDATES} token ids can be looked at, "
+                f"none of them negative; found {len(candidates)}"
+            )
+        kept = without_first(messages, dropped_messages)
+        check_conversation(kept, max_chars=self._settings.max_prompt_chars)
+        with self._ask(owner, "") as asked:
+            async for _ in asked.turn.positions():
+                pass
+            await self._make_ready(target)
+            request = Inspect(
+                id=asked.request_id,
+                messages=kept,
+                rendered=await self._render(render, kept),
+                written_ids=tuple(written_ids),
+                candidates=tuple(candidates),
+            )
+            return await self._supervisor.inspect(request)
 
     @contextmanager
     def _ask(self, owner: str, answer_id: str) -> Iterator[_Asked]:
@@ -206,7 +256,16 @@ class EngineClient:
         self._loaded, self._loaded_as = loaded, target
         return loaded
 
-    async def _rendered(
+    @property
+    def _model_name(self) -> str:
+        model = self._supervisor.health.model
+        return model.name if model else self._loaded_as
+
+    @property
+    def _context_tokens(self) -> int:
+        return self._loaded.model.context_tokens if self._loaded else 0
+
+    async def _render(
         self, render: Render | None, messages: Sequence[ChatMessage]
     ) -> RenderedPrompt | None:
         if render is None or self._loaded is None or self._loaded.has_template:
@@ -220,9 +279,17 @@ class EngineClient:
         return await asyncio.to_thread(
             self._admission.find_draft,
             speculative.draft_model,
-            health.model.name if health.model else self._loaded_as,
+            self._model_name,
             has_gpu=health.has_gpu,
         )
+
+
+def _completed(event: Event, model: str, dropped_messages: int) -> Event:
+    """Return an event with what only the app knows of it."""
+    if not isinstance(event, Started):
+        return event
+    dropped_messages += event.dropped_messages
+    return replace(event, model=model, dropped_messages=dropped_messages)
 
 
 def _new_id() -> str:

@@ -20,6 +20,7 @@ from utils.drafters.lookup import LookupDrafter
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter, SteeredDrafter
 from utils.drafters.record import DraftingRecord
+from utils.engine.figures import DraftFigures, describe_drafts
 from utils.engine.memory import fits, require_memory
 from utils.engine.protocol import DraftChoice
 from utils.errors import DraftError, ModelError
@@ -69,6 +70,12 @@ class DraftShelf:
     def newest(self) -> ModelInfo | None:
         """The draft model used last, if one is open."""
         return next((opened.model.info for opened in reversed(self._models.values())), None)
+
+    @property
+    def figures(self) -> tuple[DraftFigures, ...]:
+        """What is known of the drafts of whoever was answered last."""
+        owner = next(reversed(self._owners.values()), None)
+        return describe_drafts(owner.records, MAX_DRAFT_TOKENS) if owner else ()
 
     def take(self, choice: DraftChoice, owner: str, should_stop: ShouldStop) -> Drafter:
         """Return the drafter of `choice`, opened if need be."""

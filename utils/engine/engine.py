@@ -11,7 +11,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+from config import ModelOptions
 from utils.constraint import Constraint
 from utils.cost_table import CostTable
 from utils.drafters.portfolio import Portfolio
@@ -19,21 +21,25 @@ from utils.drafters.protocol import Drafter
 from utils.engine.calibration import QUESTION, calibrate
 from utils.engine.conversation import check_conversation
 from utils.engine.draft_shelf import DraftShelf
-from utils.engine.history import TokenHistory
+from utils.engine.figures import describe_costs
+from utils.engine.inspection import inspect_next
 from utils.engine.memory import fits, give_back_freed, require_memory, resident_bytes
-from utils.engine.protocol import ChatMessage, Generate, Load, Loaded, Ready, Stats
-from utils.errors import DraftError, ModelError, RequestError
+from utils.engine.prompts import Prompt, PromptMaker
+from utils.engine.protocol import (
+    ChatMessage,
+    Generate,
+    Inspect,
+    Inspected,
+    Load,
+    Loaded,
+    Ready,
+    Stats,
+)
+from utils.errors import DraftError, ModelError
 from utils.events import Event, Started, Tokens
 from utils.grammar.tokens import Constraints
-from utils.llama.chat_prompt import (
-    ChatTemplate,
-    encode_chat,
-    encode_continued,
-    encode_rendered,
-    opened_thought,
-    template_for,
-)
-from utils.llama.gguf_header import read_header
+from utils.llama.chat_prompt import opened_thought, template_for
+from utils.llama.gguf_header import estimate_cache_bytes, read_header
 from utils.llama.library import has_gpu, library_version, system_info
 from utils.llama.model import LlamaModel
 from utils.performance_monitor import PlainClock
@@ -48,38 +54,33 @@ class _Target:
     """A loaded target with all that depends on it."""
 
     model: LlamaModel
-    template: ChatTemplate
+    options: ModelOptions
+    prompts: PromptMaker
     decoder: SpeculativeDecoder
     drafts: DraftShelf
-    history: TokenHistory
     constraints: Constraints
     costs: CostTable | None = None
 
-    def encode(self, messages: tuple[ChatMessage, ...]) -> list[int]:
-        return encode_chat(self.model.vocabulary, self.template, messages)
-
-    def prompt(self, request: Generate) -> tuple[list[int], list[int]]:
-        """Return the prompt of an answer, and apart what is written of it already."""
-        vocabulary = self.model.vocabulary
-        if request.rendered is None:
-            token_ids = self.encode(request.messages)
-        else:
-            token_ids = encode_rendered(
-                vocabulary, request.rendered.text, marker=request.rendered.marker
-            )
-        if any(token_id >= vocabulary.size for token_id in request.written_ids):
-            raise RequestError("the answer cannot be gone on with: another model began it")
-        begun = list(request.written_ids)
-        if not begun and request.written:
-            # Whoever began may have written the mark that this prompt ends with.
-            opened = opened_thought(vocabulary, token_ids)
-            begun = encode_continued(vocabulary, request.written.removeprefix(opened))
-        return self.history.splice(token_ids), begun
-
-    def constraint(self, request: Generate, prompt: list[int]) -> Constraint | None:
+    def constraint(self, request: Generate, prompt: Prompt) -> Constraint | None:
         """Return what the answer is held to, if anything; raises `RequestError`."""
-        opened = opened_thought(self.model.vocabulary, prompt).strip()
-        return self.constraints.take(request.sampling, free_until=MARKS.get(opened, ""))
+        free_until = MARKS.get(prompt.opened.strip(), "")
+        return self.constraints.take(request.sampling, free_until=free_until)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what `Stats` tell of a target."""
+        model, draft, costs = self.model, self.drafts.newest, self.costs
+        context_tokens, cache_type = model.session.n_ctx, self.options.cache_type
+        return {
+            "cached_tokens": len(model.session.cached),
+            "target": model.info,
+            "draft": draft,
+            "target_bytes": model.info.size_bytes,
+            "draft_bytes": draft.size_bytes if draft else 0,
+            "cache_bytes": estimate_cache_bytes(model.header, context_tokens, cache_type),
+            "passes": describe_costs(costs) if costs else (),
+            "pace": costs.pace if costs else 1.0,
+            "drafts": self.drafts.figures,
+        }
 
     def clear_caches(self) -> None:
         self.model.session.clear()
@@ -131,16 +132,16 @@ class Engine:
         clock = PlainClock()
         target = _Target(
             model,
-            template_for(model.chat_template, model.vocabulary),
+            request.options,
+            PromptMaker(model, template_for(model.chat_template, model.vocabulary)),
             SpeculativeDecoder(model.session, model.vocabulary, clock=clock),
             DraftShelf(model, request.options),
-            TokenHistory(model.vocabulary),
             Constraints(model.vocabulary),
         )
         try:
             report("measuring plain speed", None)
             model.session.should_stop = should_stop
-            prompt = target.encode((ChatMessage(role="user", content=QUESTION),))
+            prompt = target.prompts.encode([ChatMessage(role="user", content=QUESTION)])
             target.costs = await calibrate(
                 model.session,
                 model.vocabulary,
@@ -171,13 +172,10 @@ class Engine:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of one answer; raises `RequestError` or `ModelError`."""
         check_conversation(request.messages)
-        target = self._target
-        if target is None:
-            raise ModelError("no target is loaded: load one first")
-        target.model.session.should_stop = should_stop
-        prompt, begun = target.prompt(request)
+        target = self._begin(should_stop)
+        prompt = target.prompts.fit(request)
         constraint = target.constraint(request, prompt)
-        token_ids = prompt + begun
+        token_ids = prompt.token_ids + prompt.begun
         opened = opened_thought(target.model.vocabulary, token_ids)
         drafter, portfolio, reason = _choose_drafting(target, request, should_stop)
         events = target.decoder.generate(
@@ -187,7 +185,7 @@ class Engine:
             drafter=drafter,
             portfolio=portfolio,
             constraint=constraint,
-            begun=len(begun),
+            begun=len(prompt.begun),
             reason=reason,
             should_stop=should_stop,
         )
@@ -195,7 +193,12 @@ class Engine:
             async with aclosing(events):
                 async for event in events:
                     if isinstance(event, Started):
-                        event = replace(event, opened=opened)
+                        event = replace(
+                            event,
+                            opened=opened,
+                            dropped_messages=prompt.dropped_messages,
+                            context_tokens=target.model.session.n_ctx,
+                        )
                     elif isinstance(event, Tokens):
                         token_ids += [token.token_id for token in event.tokens]
                     yield event
@@ -203,20 +206,40 @@ class Engine:
             target.clear_caches()
             raise
         finally:
-            target.history.remember(token_ids)
+            target.prompts.history.remember(token_ids)
         self._answers += 1
 
-    def stats(self, request_id: str) -> Stats:
+    async def inspect(self, request: Inspect, should_stop: Callable[[], bool]) -> Inspected:
+        """Tell which tokens are likely next; raises `RequestError` or `ModelError`."""
+        check_conversation(request.messages)
+        target = self._begin(should_stop)
+        prompt = target.prompts.make(request)
+        token_ids = prompt.token_ids + prompt.begun
+        if request.counts_only:
+            return Inspected(id=request.id, prompt_tokens=len(token_ids))
+        try:
+            return await inspect_next(target.model, token_ids, request)
+        except ModelError:
+            target.clear_caches()
+            raise
+
+    def _begin(self, should_stop: Callable[[], bool]) -> _Target:
+        if self._target is None:
+            raise ModelError("no target is loaded: load one first")
+        self._target.model.session.should_stop = should_stop
+        return self._target
+
+    def stats(self, request_id: str = "") -> Stats:
         """Return the engine in numbers."""
-        target = self._target
-        return Stats(
+        stats = Stats(
             id=request_id,
             rss_bytes=resident_bytes(),
-            cached_tokens=len(target.model.session.cached) if target else 0,
-            target=target.model.info if target else None,
-            draft=target.drafts.newest if target else None,
+            cached_tokens=0,
+            target=None,
+            draft=None,
             answers=self._answers,
         )
+        return stats.model_copy(update=self._target.figures()) if self._target else stats
 
     def clear_caches(self) -> None:
         """Forget all text, after a failure that nobody foresaw."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from utils.engine.notice import Notice
 from utils.engine.outbox import HEARTBEAT_S
+from utils.engine.protocol import Stats
 from utils.errors import SpecChatError
 from utils.model_session import ModelInfo
 from utils.performance_monitor import Baseline
@@ -22,7 +23,8 @@ class EngineHealth:
 
     `live`: the engine works or is about to. `ready`: a target is loaded and answers. `reason` says
     why it is not well, `stage` what is being done while loading. `progress_age_s` is the time since
-    the worker last gave a sign of progress (of life, where it has nothing to do).
+    the worker last gave a sign of progress (of life, where it has nothing to do). `stats` are the
+    worker's numbers after the newest load or answer, None before.
     """
 
     state: EngineState = "stopped"
@@ -40,6 +42,7 @@ class EngineHealth:
     llama_cpp_version: str = ""
     system_info: str = ""
     has_gpu: bool = False
+    stats: Stats | None = None
 
 
 class Vitals:

@@ -101,7 +101,7 @@ class WorkerLifecycle:
                     await self._recover(error)
         finally:
             self._lost(EngineError("the engine was closed"))
-            self._vitals.update("stopped", pid=None, model=None, stage="")
+            self._vitals.update("stopped", pid=None, model=None, stats=None, stage="")
 
     async def _run_once(self) -> EngineError:
         """Run one worker until it ends, and say why it did."""
@@ -111,6 +111,9 @@ class WorkerLifecycle:
             worker = self._worker = await WorkerProcess.spawn(self._command)
         except EngineCrashedError as error:
             return error
+        if self._is_closing:
+            # Whoever closed while it started found no process to end.
+            await worker.close()
         watch = asyncio.create_task(self._watch())
         try:
             async with aclosing(worker.messages()) as messages:
@@ -143,7 +146,7 @@ class WorkerLifecycle:
         self._crashes.append(monotonic())
         restarts = self._vitals.health.restarts + 1
         self._vitals.update(
-            "restarting", reason=str(error), pid=None, model=None, restarts=restarts
+            "restarting", reason=str(error), pid=None, model=None, stats=None, restarts=restarts
         )
         if len(self._crashes) == CRASHES and self._crashes[0] > monotonic() - CRASH_WINDOW_S:
             reason = f"{CRASHES} crashes within {CRASH_WINDOW_S:.0f} s, the last one: {error}"

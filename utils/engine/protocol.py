@@ -1,8 +1,8 @@
 """Messages between the app and the engine worker: one JSON object a line, checked on both ends.
 
-The app sends `Load`, `Generate`, `Cancel`, `GetStats`, `Close`; the worker answers with `Ready`
-(once), `Loaded`, `Progress`, `Happened` (an event of an answer), `Failed`, `Stats`, `Heartbeat`.
-An `id` names the request that a message belongs to.
+The app sends `Load`, `Generate`, `Inspect`, `Cancel`, `GetStats`, `Close`; the worker answers with
+`Ready` (once), `Loaded`, `Progress`, `Happened` (an event of an answer), `Inspected`, `Failed`,
+`Stats`, `Heartbeat`. An `id` names the request that a message belongs to.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticSerializationError
 
 from config import ModelOptions, SamplingParams, SpeculativeConfig
+from utils.engine.figures import DraftFigures, PassCosts, TokenLogit
 from utils.errors import ProtocolError
 from utils.events import Event
 from utils.model_session import ModelInfo
@@ -27,6 +28,7 @@ from utils.performance_monitor import Baseline
 from utils.reasoning import THOUGHT_BEGIN, THOUGHT_END
 
 MAX_LINE_BYTES = 16 * 2**20
+MAX_CANDIDATES = 16
 T = TypeVar("T")
 
 
@@ -97,7 +99,8 @@ class Generate(Message):
 
     What is learnt of the texts of one `owner` is used for no other. `rendered` takes the place of
     the target's own template. An answer that has begun is gone on with after `written_ids`, or
-    where they are not known after the text `written`.
+    where they are not known after the text `written`. With `drop_oldest` the oldest messages are
+    left out where not all fit; a rendered prompt cannot be shortened here.
     """
 
     type: Literal["generate"] = "generate"
@@ -110,10 +113,27 @@ class Generate(Message):
     rendered: RenderedPrompt | None = None
     written: str = ""
     written_ids: tuple[NonNegativeInt, ...] = ()
+    drop_oldest: bool = False
+
+
+class Inspect(Message):
+    """Tell the logits after a conversation and what is written of its answer.
+
+    `counts_only` asks for the length of the prompt alone, which takes no pass of the model.
+    """
+
+    type: Literal["inspect"] = "inspect"
+    id: str
+    messages: tuple[ChatMessage, ...]
+    rendered: RenderedPrompt | None = None
+    written: str = ""
+    written_ids: tuple[NonNegativeInt, ...] = ()
+    candidates: tuple[NonNegativeInt, ...] = Field((), max_length=MAX_CANDIDATES)
+    counts_only: bool = False
 
 
 class Cancel(Message):
-    """Stop the answer `id`; what was written stays."""
+    """Stop the answer or inspection `id`; what was written stays."""
 
     type: Literal["cancel"] = "cancel"
     id: str
@@ -180,8 +200,26 @@ class Failed(Message):
     message: str
 
 
+class Inspected(Message):
+    """What an inspection found: the candidates in the order asked, and the likeliest token.
+
+    `prompt_tokens` counts what is written too.
+    """
+
+    type: Literal["inspected"] = "inspected"
+    id: str
+    prompt_tokens: int
+    candidates: tuple[TokenLogit, ...] = ()
+    top: TokenLogit | None = None
+
+
 class Stats(Message):
-    """The worker in numbers."""
+    """The worker in numbers; without an id it was not asked for: after a load or an answer.
+
+    `passes` are at the depths that were measured, at a reference pace; the machine is `pace` times
+    as slow at the moment. `drafts` are those of whoever was answered last. `cache_bytes` are those
+    of the target's context; `rss_bytes` is the memory of the whole worker.
+    """
 
     type: Literal["stats"] = "stats"
     id: str
@@ -190,6 +228,12 @@ class Stats(Message):
     target: ModelInfo | None
     draft: ModelInfo | None
     answers: int
+    target_bytes: int = 0
+    draft_bytes: int = 0
+    cache_bytes: int = 0
+    passes: tuple[PassCosts, ...] = ()
+    pace: float = 1.0
+    drafts: tuple[DraftFigures, ...] = ()
 
 
 class Heartbeat(Message):
@@ -199,8 +243,8 @@ class Heartbeat(Message):
     progress_age_s: float
 
 
-ToWorker = Load | Generate | Cancel | GetStats | Close
-FromWorker = Ready | Progress | Loaded | Happened | Failed | Stats | Heartbeat
+ToWorker = Load | Generate | Inspect | Cancel | GetStats | Close
+FromWorker = Ready | Progress | Loaded | Happened | Inspected | Failed | Stats | Heartbeat
 
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from utils.engine.answer import Answer
-from utils.engine.protocol import Failed, Happened, Loaded, Stats
+from utils.engine.protocol import Failed, Happened, Inspected, Loaded, Stats
 from utils.errors import SpecChatError, from_code
 
 logger = logging.getLogger(__name__)
-Reply = Loaded | Stats
+Reply = Loaded | Inspected | Stats
 
 
 class OpenRequests:

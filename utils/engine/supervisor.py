@@ -21,6 +21,8 @@ from utils.engine.protocol import (
     Generate,
     GetStats,
     Happened,
+    Inspect,
+    Inspected,
     Load,
     Loaded,
     Progress,
@@ -105,6 +107,20 @@ class Supervisor:
         assert isinstance(reply, Stats)  # noqa: S101 - the worker answers in kind
         return reply
 
+    async def inspect(self, request: Inspect) -> Inspected:
+        """Have one position looked at; who leaves before the end stops it."""
+        self._vitals.heard(progress_age_s=0.0)
+        self._vitals.update("busy")
+        try:
+            reply = await self._call(request)
+        except asyncio.CancelledError:
+            self.cancel(request.id)
+            raise
+        finally:
+            self._rest()
+        assert isinstance(reply, Inspected)  # noqa: S101 - the worker answers in kind
+        return reply
+
     @contextmanager
     def answer(self, request: Generate, on_end: Callable[[], None]) -> Iterator[Answer]:
         """Have a request answered; leaving before its end cancels it in the worker.
@@ -113,8 +129,7 @@ class Supervisor:
         """
 
         def end() -> None:
-            if self._vitals.state == "busy" and not self._requests.has_answers:
-                self._vitals.update("ready")
+            self._rest()
             on_end()
 
         answer = Answer(end)
@@ -134,6 +149,11 @@ class Supervisor:
         if self._lifecycle.has_worker:
             self._lifecycle.send(Cancel(id=answer_id))
 
+    def _rest(self) -> None:
+        """Note that the worker has nothing to do, if so."""
+        if self._vitals.state == "busy" and not self._requests.has_answers:
+            self._vitals.update("ready")
+
     async def _take(self, message: FromWorker) -> None:
         match message:
             case Happened():
@@ -142,7 +162,9 @@ class Supervisor:
                 self._restore()
             case Progress():
                 self._vitals.update(stage=message.stage, stage_share=message.share)
-            case Loaded() | Stats():
+            case Stats(id=""):
+                self._vitals.update(stats=message)
+            case Loaded() | Inspected() | Stats():
                 self._requests.take_reply(message)
             case Failed():
                 self._requests.take_failure(message)
@@ -212,7 +234,9 @@ class Supervisor:
         )
         return reply
 
-    async def _call(self, message: Load | GetStats, timeout_s: float) -> Reply:
+    async def _call(
+        self, message: Load | GetStats | Inspect, timeout_s: float | None = None
+    ) -> Reply:
         with self._requests.call(message.id) as call:
             self._lifecycle.send(message)
             async with asyncio.timeout(timeout_s):

@@ -28,6 +28,7 @@ from utils.engine.protocol import (
     Failed,
     Generate,
     GetStats,
+    Inspect,
     Load,
     Progress,
     ToWorker,
@@ -36,6 +37,7 @@ from utils.engine.protocol import (
 from utils.errors import EngineError, ProtocolError, SpecChatError
 
 logger = logging.getLogger(__name__)
+Request = Load | Generate | Inspect
 EXIT_S = 4.0
 PR_SET_PDEATHSIG = 1
 
@@ -54,7 +56,7 @@ class Worker:
     async def run(self) -> None:
         """Serve until `Close` or the end of stdin."""
         self._loop = asyncio.get_running_loop()
-        self._requests: asyncio.Queue[Load | Generate | None] = asyncio.Queue()
+        self._requests: asyncio.Queue[Request | None] = asyncio.Queue()
         self._outbox.send(self._engine.ready())
         threading.Thread(target=self._read, name="reader", daemon=True).start()
         while (request := await self._requests.get()) is not None:
@@ -76,7 +78,7 @@ class Worker:
         self._engine.close()
         self._outbox.close(EXIT_S / 2)
 
-    async def _serve(self, request: Load | Generate) -> None:
+    async def _serve(self, request: Request) -> None:
         should_stop = self._stop_check(self._stops[request.id])
         if isinstance(request, Load):
 
@@ -87,7 +89,14 @@ class Worker:
             self._outbox.send(
                 await self._engine.load(request, report=report, should_stop=should_stop)
             )
-            return
+        elif isinstance(request, Inspect):
+            self._outbox.send(await self._engine.inspect(request, should_stop))
+        else:
+            await self._answer(request, should_stop)
+        if not isinstance(request, Inspect):
+            self._outbox.send(self._engine.stats())
+
+    async def _answer(self, request: Generate, should_stop: Callable[[], bool]) -> None:
         async with aclosing(self._engine.generate(request, should_stop)) as events:
             async for event in events:
                 self._progress_at = time.monotonic()
@@ -120,7 +129,7 @@ class Worker:
         os._exit(1)
 
     def _take(self, message: ToWorker) -> None:
-        if isinstance(message, Load | Generate):
+        if isinstance(message, Request):
             if message.id in self._stops:
                 raise ProtocolError(f"request id is taken: {message.id!r}; choose another")
             self._stops[message.id] = threading.Event()

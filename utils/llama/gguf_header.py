@@ -86,10 +86,16 @@ def read_header(path: Path) -> GGUFHeader:
 
 def estimate_memory_bytes(header: GGUFHeader, context_tokens: int, cache_type: str = "f16") -> int:
     """Estimate the memory that a model with this context takes: weights, cache and buffers."""
+    cache = estimate_cache_bytes(header, context_tokens, cache_type)
+    logits = 4 * len(header.vocabulary.tokens) * 32
+    return header.size_bytes + cache + logits + _WORK_BYTES
+
+
+def estimate_cache_bytes(header: GGUFHeader, context_tokens: int, cache_type: str = "f16") -> int:
+    """Estimate the memory that the KV cache of a context takes."""
     tokens = min(context_tokens, header.trained_context)
     numbers = sum(header.head_counts_kv) * (header.key_length + header.value_length) * tokens
-    logits = 4 * len(header.vocabulary.tokens) * 32
-    return header.size_bytes + int(numbers * CACHE_BYTES[cache_type]) + logits + _WORK_BYTES
+    return int(numbers * CACHE_BYTES[cache_type])
 
 
 class _Metadata:

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from utils.chat import draft_wording as wording
+from utils.draft_ranking import RankedDraft
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+SMALL = RankedDraft("small", "small (Q4)", "usable", "1/8 of the size", 1, 1.8, was_tried=True)
+LOOKUP = RankedDraft("lookup", "Lookup", "usable", "takes no memory", 2, 1.1)
+LARGE = RankedDraft("half", "half", "too large", "does not fit in memory", speedup=1.5)
+ODD = RankedDraft("odd", "odd", "unfit", "the vocabularies differ", overlap=0.0)
+
+
+@pytest.mark.parametrize(
+    ("draft", "label", "tone"),
+    [
+        (SMALL, "Best here", "good"),
+        (LOOKUP, "Fits", "quiet"),
+        (LARGE, "Does not fit in memory", "bad"),
+        (ODD, "Cannot draft", "bad"),
+    ],
+)
+def test_a_badge_says_where_a_draft_stands(draft, label, tone):
+    badge = wording.draft_badge(draft)
+    assert (badge.label, badge.tone) == (label, tone)
+
+
+def test_a_draft_is_called_with_its_place_where_it_has_one():
+    assert wording.draft_name(SMALL) == "1. small (Q4)"
+    assert wording.draft_name(LARGE) == "half"
+
+
+def test_facts_tell_measured_speed_vocabulary_and_trial():
+    speeds = {("large", "small"): (41.25, 1.52, 12)}
+    assert wording.draft_facts(SMALL, "large", speeds) == (
+        f"Measured: 41.2 tokens/s, 1.52{TIMES} plain, in 12 answers; the vocabulary of the target; "
+        "tried: it works."
+    )
+
+
+def test_what_is_not_known_is_told_as_such():
+    draft = replace(SMALL, was_tried=False, overlap=0.914)
+    assert wording.draft_facts(draft, "large", {("other", "small"): (1.0, 1.0, 1)}) == (
+        "Not measured in answers yet; 91% of the vocabulary in common; not tried yet."
+    )
+
+
+def test_a_speed_without_a_plain_one_claims_no_speedup():
+    said = wording.draft_facts(SMALL, "large", {("large", "small"): (41.0, 0.0, 1)})
+    assert said.startswith("Measured: 41.0 tokens/s, in 1 answer;")
+
+
+def test_nearly_all_of_a_vocabulary_is_not_all_of_it():
+    assert "99% of" in wording.draft_facts(replace(SMALL, overlap=0.9999), "large", {})
+
+
+def test_lookup_has_neither_vocabulary_nor_file():
+    assert wording.draft_facts(LOOKUP, "large", {}) == "Not measured in answers yet."
+
+
+@pytest.mark.parametrize(
+    ("drafts", "lacks"),
+    [
+        ([SMALL, LOOKUP], False),
+        ([LOOKUP], True),
+        ([LOOKUP, LARGE, ODD], True),
+        ([LOOKUP, replace(SMALL, speedup=1.0)], True),
+        ([], True),
+    ],
+)
+def test_a_target_lacks_a_draft_where_none_does_more_than_lookup(drafts, lacks):
+    assert wording.lacks_draft(drafts) == lacks
+
+
+def test_a_suggestion_says_what_it_is_and_why():
+    said = wording.suggestion_sentence("llama3.1:8b", "llama3.2:1b", [LOOKUP])
+    assert said.startswith("No model that is installed can draft for it. llama3.2:1b, from")
+    weak = wording.suggestion_sentence("a", "b", [LOOKUP, replace(SMALL, speedup=1.0)])
+    assert weak.startswith("What is installed is not expected to draft well for it.")

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from utils.chat.conversation import Attachment, Conversation
+from utils.chat.exports import from_json, to_json, to_markdown
+from utils.errors import RequestError
+
+
+@pytest.fixture
+def conversation(talk, ask, board, settings, engine):
+    conversation = talk(("1?", "one"), ("2?", "two"))
+    assert conversation.regenerate(settings, board=board, runtime=engine).wait(5)
+    ask(conversation, "3?", attachments=[Attachment("a.txt", "``` <b>")])
+    conversation.rename("Numbers \N{SNOWMAN}")
+    return conversation
+
+
+@pytest.fixture
+def data(conversation):
+    return json.loads(to_json(conversation))
+
+
+def said(conversation):
+    """All of a conversation but its ids, and the messages that follow from its turns."""
+    state = conversation.state()
+    places = {turn.id: place for place, turn in enumerate(state.turns)}
+    turns = [
+        (
+            places.get(turn.parent_id),
+            turn.question,
+            turn.attachments,
+            turn.settings,
+            turn.asked_at,
+            replace(turn.answer, request=replace(turn.answer.request, messages=(), owner="")),
+        )
+        for turn in state.turns
+    ]
+    return state.title, state.created_at, places.get(state.shown_id), turns
+
+
+def test_a_conversation_comes_back_from_its_file_without_loss(conversation):
+    again = from_json(to_json(conversation), "you")
+    assert said(again) == said(conversation)
+    assert again.owner == "you"
+    assert to_json(from_json(to_json(again), "you")).count('"id"') == 4
+
+
+def test_an_import_is_another_conversation_and_can_be_kept_beside_the_first(conversation, archive):
+    first, second = (from_json(to_json(conversation), "me") for _ in range(2))
+    ids = {turn.id for c in (conversation, first, second) for turn in c.all_turns}
+    assert len(ids) == 12
+    for imported in (first, second):
+        archive.save(imported)
+    assert len(archive.list("me")) == 3
+
+
+def test_an_answer_exported_half_written_is_cut_off(conversation, data):
+    data["turns"][-1]["answer"]["state"] = "writing"
+    again = from_json(json.dumps(data), "me")
+    assert not again.is_answering
+    assert "the app ended" in again.turns[-1].answer.error
+
+
+def test_a_turn_without_an_answer_can_be_shown(data):
+    data["turns"][0]["answer"] = None
+    assert from_json(json.dumps(data), "me").all_turns[0].answer.state == "failed"
+
+
+def test_a_file_does_not_say_whose_it_was(talk):
+    conversation = talk(("1?", "one"), owner="secret-id")
+    assert "secret-id" not in to_json(conversation) + to_markdown(conversation)
+
+
+def first_turn(data):
+    return data["turns"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d.update(format="other"), "no conversation"),
+        (lambda d: d.update(version=2), "update the app"),
+        (lambda d: d.update(version="1" * 999), "update the app"),
+        (lambda d: d.update(turns=None), "no list"),
+        (lambda d: d.update(turns=[{}] * 10_001), "no list"),
+        (lambda d: d.update(title=["x"]), "`title`"),
+        (lambda d: d.update(created_at="now"), "`created_at`"),
+        (lambda d: d.update(created_at=-1), "`created_at`"),
+        (lambda d: d["turns"].append(1), "no JSON object"),
+        (lambda d: d["turns"].append(first_turn(d)), "that of another"),
+        (lambda d: first_turn(d).update(id=None), "no id"),
+        (lambda d: first_turn(d).update(parent="nobody"), "none before it"),
+        (lambda d: first_turn(d).update(parent=first_turn(d)["id"]), "none before it"),
+        (lambda d: first_turn(d).update(parent=[]), "none before it"),
+        (lambda d: first_turn(d).update(question=1), "`question`"),
+        (lambda d: first_turn(d).update(question="x" * 1_000_001), "`question`"),
+        (lambda d: first_turn(d).update(asked_at=1e300), "too large"),
+        (lambda d: first_turn(d).update(asked_at=True), "`asked_at`"),
+        (lambda d: first_turn(d).update(settings=[]), "settings"),
+        (lambda d: first_turn(d).update(answer="x"), "an answer"),
+        (lambda d: first_turn(d)["answer"].update(started_at=-5), "`started_at`"),
+        (lambda d: first_turn(d)["answer"]["stats"].update(drafted=-1), "negative"),
+        (lambda d: first_turn(d)["answer"]["stats"].update(drafted=10**30), "too large"),
+        (lambda d: first_turn(d).update(attachments="x"), "attachments"),
+        (lambda d: first_turn(d).update(attachments=[1]), "attachments"),
+        (lambda d: first_turn(d).update(attachments=[{"name": "", "text": ""}]), "name"),
+        (lambda d: first_turn(d).update(question="\ud800"), "no sound JSON"),
+    ],
+)
+def test_a_file_that_is_wrong_is_explained(data, change, reason):
+    change(data)
+    with pytest.raises(RequestError, match=reason):
+        from_json(json.dumps(data), "me")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "1", '{"version": NaN}', "[" * 100_000, '{"a": 1e999}', " " * 2**25 + " "],
+)
+def test_what_is_no_such_file_at_all_is_explained(text):
+    with pytest.raises(RequestError, match=r"here|export less"):
+        from_json(text, "me")
+
+
+def test_markdown_has_the_branch_that_is_shown(conversation):
+    text = to_markdown(conversation)
+    assert text.startswith("# Numbers \N{SNOWMAN}\n")
+    assert text.count("## Question") == text.count("## Answer") == 3
+    assert "two" not in text
+    assert "1970" not in text
+
+
+def test_no_text_of_a_user_or_model_is_html_or_a_picture_in_markdown(talk, ask, engine):
+    conversation = talk(
+        ("<script>x</script>\n```\nnot closed", "<img src=x> ![a](http://b) **bold**"),
+        ("2?", "<think>\n<b>Hm.\n</think>\n\nYes."),
+    )
+    conversation.rename("<b> *title*")
+    text = to_markdown(conversation)
+    assert "# \\<b\\> \\*title\\*" in text
+    assert "````text\n<script>x</script>\n```\nnot closed\n````" in text
+    assert "&lt;img" in text
+    assert "![" not in text
+    assert "**bold**" in text
+    assert "> *Thought:*\n>\n> &lt;b>Hm." in text
+
+
+def test_an_empty_conversation_can_be_exported():
+    conversation = Conversation(owner="me")
+    assert to_markdown(conversation) == "# Chat\n"
+    assert from_json(to_json(conversation), "me").turns == ()

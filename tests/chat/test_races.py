@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.chat.racing import OLLAMA, request
+from tests.chat.stand_in import BASELINE, Gate, finished, round_of, script
+from utils.chat.races import Race, RaceBoard
+from utils.errors import EngineCrashedError, RequestError
+from utils.events import Started
+
+
+def started(engine, board, **values):
+    race = Race(request(**values), board=board, runtime=engine)
+    race.start()
+    return race
+
+
+def gated():
+    """An answer that waits in its middle."""
+    gate, first = Gate(), round_of(["Half"], drafted=2)
+    return gate, [Started(3, 0, 1, BASELINE), first, gate, finished([first])]
+
+
+def ended(engine, board, **values):
+    race = started(engine, board, **values)
+    assert race.wait(10)
+    return race.snapshot()
+
+
+def test_a_race_asks_the_same_in_two_ways_in_turn(engine, board):
+    seen = ended(engine, board, runs_each=2)
+    assert seen.state == "done"
+    assert "".join(run.side for run in seen.runs) == "abba"
+    asked = engine.client.asked
+    assert [ask["speculative"].enabled for ask in asked] == [False, True, True, False]
+    same = [(ask["messages"], ask["sampling"], ask["owner"]) for ask in asked]
+    assert same == [same[0]] * 4
+
+
+def test_whoever_runs_second_finds_nothing_that_the_first_one_wrote(engine, board):
+    ended(engine, board, runs_each=1)
+    assert not any(ask["speculative"].lookup_earlier for ask in engine.client.asked)
+
+
+def test_nobody_finds_later_what_was_written_in_a_race(engine, board):
+    race = started(engine, board, runs_each=1, owner="ann")
+    assert race.wait(10)
+    assert all(ask["owner"] not in ("ann", "") for ask in engine.client.asked)
+
+
+def test_ollama_is_asked_where_a_side_is_ollamas(engine, board):
+    ended(engine, board, a=OLLAMA, runs_each=1)
+    assert [ask["model"].backend for ask in engine.client.asked] == ["ollama", "auto"]
+
+
+def test_one_answer_is_written_at_a_time(engine, board):
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    race = started(engine, board, runs_each=2)
+    assert gate.reached.wait(10)
+    assert len(engine.client.asked) == 1
+    seen = race.snapshot()
+    assert (seen.current.side, seen.current.answer.text) == ("a", "Half")
+    gate.opened.set()
+    assert race.wait(10)
+    assert len(engine.client.asked) == 4
+
+
+def test_a_race_that_is_stopped_keeps_what_has_run(engine, board):
+    gate, steps = gated()
+    engine.client.scripts += [script(["one"]), steps]
+    race = started(engine, board, runs_each=4)
+    assert gate.reached.wait(10)
+    race.stop()
+    assert race.wait(10)
+    gate.opened.set()
+    seen = race.snapshot()
+    assert (seen.state, seen.current) == ("stopped", None)
+    assert [run.answer.text for run in seen.runs] == ["one", "Half"]
+    assert len(seen.ended("a")) == 1
+    assert not seen.ended("b")
+    assert len(engine.client.asked) == 2
+
+
+def test_a_failed_answer_ends_the_race_with_its_reason(engine, board):
+    engine.client.scripts += [script(["one"]), [EngineCrashedError("the engine died: ask again")]]
+    seen = ended(engine, board, runs_each=4)
+    assert (seen.state, seen.error) == ("failed", "the engine died: ask again")
+    assert len(engine.client.asked) == 2
+
+
+def test_a_vote_is_taken_once_and_only_when_both_have_written(engine, board):
+    gate, steps = gated()
+    engine.client.scripts += [script(["one"]), steps]
+    race = started(engine, board, runs_each=1, is_blind=True)
+    assert gate.reached.wait(10)
+    with pytest.raises(RequestError, match="nothing to vote on"):
+        race.vote("a")
+    gate.opened.set()
+    assert race.wait(10)
+    race.vote("b")
+    assert race.snapshot().is_revealed
+    with pytest.raises(RequestError, match="nothing to vote on"):
+        race.vote("a")
+
+
+def test_a_race_is_found_by_its_id_and_by_whose_it_is(engine, board):
+    races = RaceBoard()
+    first, second = (
+        races.start(request(owner=owner, runs_each=1), board=board, runtime=engine)
+        for owner in ("ann", "ben")
+    )
+    assert races.find(first.id) is first
+    assert races.find("guess") is None
+    assert races.newest("ben") is second
+    assert races.newest("cleo") is None
+    assert races.newest("") is None
+    assert first.wait(10)
+    assert second.wait(10)
+
+
+def test_a_second_race_of_the_same_owner_waits_for_the_end_of_the_first(engine, board):
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    races = RaceBoard()
+    first = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert gate.reached.wait(10)
+    with pytest.raises(RequestError, match="still running"):
+        races.start(request(owner="ann"), board=board, runtime=engine)
+    gate.opened.set()
+    assert first.wait(10)
+    again = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert races.newest("ann") is again
+    assert again.wait(10)
+
+
+def test_the_oldest_races_are_forgotten(engine, board):
+    races = RaceBoard(limit=2)
+    ids = []
+    for _ in range(4):
+        race = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+        assert race.wait(10)
+        ids.append(race.id)
+    assert [races.find(race_id) is not None for race_id in ids] == [False, False, True, True]

@@ -1,0 +1,162 @@
+"""Figures of an experiment: pure functions from outcomes and effects to Plotly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log10
+
+import plotly.graph_objects as go
+
+from utils.charts.style import FONT, TIMES, ChartColors
+from utils.experiments.effects import Effect
+from utils.experiments.outcomes import Outcome
+from utils.experiments.rollout import Arm
+
+POINT_LIMIT = 400
+ROW_HEIGHT, FRAME_HEIGHT = 44, 56
+ARMS: tuple[Arm, ...] = ("standard", "speculative")
+_SPREAD = 0.28
+_FACTORS = (0.1, 0.2, 0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 10.0)
+_TICKS = 6
+_WIDEST = 1.05
+
+
+def effects_figure(effects: Sequence[Effect], colors: ChartColors) -> go.Figure:
+    """Draw each effect that is a factor as a dot with its interval, and a line at 1."""
+    known = [effect for effect in reversed(effects) if effect.metric.is_ratio and effect.value]
+    ends = [
+        end
+        for effect in known
+        for end in (effect.value, effect.low, effect.high)
+        if end is not None and end > 0
+    ]
+    traces = [_dot(effect, place, colors) for place, effect in enumerate(known)]
+    axes = {
+        "xaxis": _axis(colors) | _factor_axis(ends),
+        "yaxis": _axis(colors) | _names([effect.metric.label for effect in known]),
+        "shapes": [_upright(1.0, colors)] if known else [],
+    }
+    note = "" if known else "nothing to compare yet"
+    return go.Figure({"data": traces, "layout": _layout(len(known), colors, note) | axes})
+
+
+def speeds_figure(outcomes: Sequence[Outcome], colors: ChartColors) -> go.Figure:
+    """Draw the speed of every answer as a dot, in a row for each arm; the newest if many."""
+    shown = [outcome for outcome in outcomes if outcome.tokens_per_second > 0][-POINT_LIMIT:]
+    traces = [_dots(shown, arm, place, colors) for place, arm in enumerate(ARMS)]
+    axes = {
+        "xaxis": _axis(colors) | {"rangemode": "tozero", "nticks": 6, "visible": bool(shown)},
+        "yaxis": _axis(colors) | _names([arm.capitalize() for arm in ARMS]),
+    }
+    note = "" if shown else "no answers yet"
+    return go.Figure(
+        {
+            "data": traces if shown else [],
+            "layout": _layout(len(ARMS) if shown else 0, colors, note) | axes,
+        }
+    )
+
+
+def _dot(effect: Effect, place: int, colors: ChartColors) -> dict[str, object]:
+    value, low, high = effect.value or 1.0, effect.low, effect.high
+    interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [value],
+        "y": [place],
+        "marker": {"color": colors.line, "size": 11},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [(high or value) - value],
+            "arrayminus": [value - (low or value)],
+            "color": colors.line,
+            "thickness": 2,
+            "width": 5,
+        },
+        "hovertemplate": f"{effect.metric.label}: {value:.2f}{TIMES}{interval}<extra></extra>",
+    }
+
+
+def _dots(
+    outcomes: Sequence[Outcome], arm: Arm, place: int, colors: ChartColors
+) -> dict[str, object]:
+    speeds = [outcome.tokens_per_second for outcome in outcomes if outcome.arm == arm]
+    # Golden steps spread neighbours apart, and the same answers always lie in the same places.
+    heights = [place + _SPREAD * (2 * (0.618034 * n % 1) - 1) for n in range(len(speeds))]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [round(speed, 2) for speed in speeds],
+        "y": [round(height, 3) for height in heights],
+        "marker": {
+            "color": colors.reference if arm == "standard" else colors.line,
+            "size": 7,
+            "opacity": 0.7,
+        },
+        "hovertemplate": f"{arm}: %{{x:.1f}} tokens/s<extra></extra>",
+    }
+
+
+def _factor_axis(ends: Sequence[float]) -> dict[str, object]:
+    """Return a logarithmic axis, as far to the left as to the right, with few numbers on it."""
+    reach = min(_WIDEST, 1.15 * max([log10(1.5), *(abs(log10(end)) for end in ends)]))
+    inside = [factor for factor in _FACTORS if abs(log10(factor)) <= reach]
+    step = -(-len(inside) // _TICKS)
+    middle = inside.index(1.0)
+    ticks = [factor for place, factor in enumerate(inside) if (place - middle) % step == 0]
+    return {
+        "type": "log",
+        "range": [-reach, reach],
+        "tickvals": ticks,
+        "ticktext": [f"{factor:g}{TIMES}" for factor in ticks],
+        "visible": bool(ends),
+    }
+
+
+def _names(names: Sequence[str]) -> dict[str, object]:
+    return {
+        "tickvals": list(range(len(names))),
+        "ticktext": list(names),
+        "range": [-0.6, len(names) - 0.4],
+        "showgrid": False,
+        "ticks": "",
+        "automargin": True,
+        "visible": bool(names),
+    }
+
+
+def _axis(colors: ChartColors) -> dict[str, object]:
+    return {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
+
+
+def _layout(rows: int, colors: ChartColors, note: str) -> dict[str, object]:
+    return {
+        "template": {},
+        "height": FRAME_HEIGHT + ROW_HEIGHT * max(1, rows),
+        "margin": {"l": 8, "r": 12, "t": 8, "b": 28},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": colors.text, "size": 12, "family": FONT},
+        "showlegend": False,
+        "annotations": [_note(note, colors)] if note else [],
+    }
+
+
+def _note(text: str, colors: ChartColors) -> dict[str, object]:
+    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    return {"text": text, **place, "font": {"color": colors.text, "size": 12}}
+
+
+def _upright(value: float, colors: ChartColors) -> dict[str, object]:
+    line = {"color": colors.reference, "width": 1.5, "dash": "dot"}
+    return {
+        "type": "line",
+        "yref": "paper",
+        "x0": value,
+        "x1": value,
+        "y0": 0,
+        "y1": 1,
+        "line": line,
+    }
