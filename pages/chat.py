@@ -7,10 +7,15 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts import session
-from pages.parts.answers import draw_earlier_answer, draw_last_answer, draw_question
+from pages.parts.answers import draw_turn
+from pages.parts.attachments import read_uploads
+from pages.parts.context_meter import draw_context_meter
 from pages.parts.header import draw_header
-from pages.parts.settings import draw_settings, read_settings, shows_sources
+from pages.parts.settings import draw_settings, shows_sources
+from pages.parts.turn_actions import ask
 from pages.parts.welcome import draw_welcome
+from pages.parts.window import draw_earlier_button, first_shown
+from utils.chat.attached_files import TEXT_TYPES
 from utils.errors import RequestError
 
 PROMPT = "prompt"
@@ -19,28 +24,14 @@ STYLE = Path(__file__).parent / "parts" / "chat.css"
 
 def submit() -> None:
     """Ask what was typed; what cannot be asked now goes back into the input."""
-    question = st.session_state[PROMPT]
-    if session.open_conversation().is_answering:
-        session.leave_notice("an answer is still being written: wait for its end, or stop it")
-        st.session_state[PROMPT] = question
-    else:
-        ask(question)
-
-
-def ask(question: str) -> None:
-    """Ask with the settings as they stand."""
+    typed = st.session_state[PROMPT]
     try:
-        session.ask(question, read_settings())
+        is_asked = ask(typed.text, read_uploads(typed.files))
     except RequestError as error:
         session.leave_notice(str(error))
-
-
-def regenerate() -> None:
-    """Write the last answer again with the settings as they stand."""
-    try:
-        session.ask_again(read_settings())
-    except RequestError as error:
-        session.leave_notice(str(error))
+        is_asked = False
+    if not is_asked:
+        st.session_state[PROMPT] = typed.text
 
 
 st.html(STYLE)
@@ -51,24 +42,28 @@ draw_header(conversation)
 
 if not turns:
     draw_welcome(ask)
-for turn in turns[:-1]:
-    draw_question(turn)
-    draw_earlier_answer(turn, shows_sources=shows_sources())
-if turns:
-    draw_question(turns[-1])
-    draw_last_answer(turns[-1], shows_sources=shows_sources())
+first = first_shown(conversation)
+draw_earlier_button(conversation, first)
+for turn in turns[first:]:
+    draw_turn(turn, conversation, is_last=turn is turns[-1], shows_sources=shows_sources())
 
 session.show_notice()
-if turns and turns[-1].answer is not None:
-    st.button(
-        "Regenerate", icon=":material/refresh:", type="tertiary", on_click=regenerate, key="again"
-    )
-if conversation.is_answering:
-    st.bottom.button(
-        "Stop",
-        icon=":material/stop_circle:",
-        on_click=session.stop_answer,
-        shortcut="Esc",
-        key="stop",
-    )
-st.chat_input("Ask something", key=PROMPT, on_submit=submit, max_chars=100_000)
+with st.bottom:
+    draw_context_meter(conversation)
+    if conversation.is_answering:
+        st.button(
+            "Stop",
+            icon=":material/stop_circle:",
+            on_click=conversation.stop,
+            shortcut="Esc",
+            key="stop",
+        )
+st.chat_input(
+    "Ask something",
+    key=PROMPT,
+    on_submit=submit,
+    max_chars=100_000,
+    accept_file="multiple",
+    file_type=TEXT_TYPES,
+    max_upload_size=1,
+)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from config import get_settings
 from pages.parts import session
+from pages.parts.draft_table import draw_draft_table
 from pages.parts.model_deletion import draw_deletion
 from pages.parts.model_list import draw_models, draw_ollama
 from pages.parts.model_pulls import draw_pulls
@@ -41,5 +42,6 @@ with (
     draw_ollama()
     draw_pulls()
     draw_models()
+    draw_draft_table()
 draw_deletion()
 session.show_notice()

@@ -3,87 +3,118 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import cast
+from functools import lru_cache
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from pages.parts import session
+from pages.parts import turn_actions
+from pages.parts.attachments import draw_attachments
 from pages.parts.charts import draw_acceptance, draw_draft_length, draw_speedup
 from pages.parts.live import PANEL, draw_panel
+from pages.parts.rating import draw_rating
 from utils.chat import wording
-from utils.chat.conversation import Turn
+from utils.chat.conversation import Conversation, Turn
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal, safe_markdown
-from utils.chat.passages import Passage, Passages, passages
+from utils.chat.passages import Passage, Passages, passages, pieces
 from utils.chat.snapshots import JobSnapshot
-from utils.chat.token_sources import source_html
+from utils.chat.token_sources import source_html, source_pieces
 
 TEXT_S = 0.1
 CHARTS_S = 0.5
+# To the browser another label is another fold, which begins closed: this one never changes.
+THOUGHT = "Thought"
+# Most pieces of a growing text are those of the last time.
+_safe = lru_cache(maxsize=256)(safe_markdown)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fold:
-    """How a fold over a thought began."""
+def draw_turn(
+    turn: Turn, conversation: Conversation, *, is_last: bool, shows_sources: bool
+) -> None:
+    """Draw a question, its answer as far as it is, and what can be done with both."""
+    _draw_question(turn, conversation)
+    with st.chat_message("assistant", avatar=":material/bolt:"):
+        if is_last:
+            _draw_last_answer(turn, conversation, shows_sources=shows_sources)
+        elif turn.answer is not None:
+            with st.container():
+                st.fragment(_draw_finished)(turn, conversation, shows_sources=shows_sources)
+        turn_actions.draw_actions(turn, conversation, is_last=is_last)
+        if is_last and turn.answer is not None:
+            with st.container():
+                st.fragment(draw_rating)(turn, conversation)
 
-    label: str
-    is_open: bool
 
-
-def draw_question(turn: Turn) -> None:
-    """Draw what the user asked, as plain text."""
+def _draw_question(turn: Turn, conversation: Conversation) -> None:
+    """Draw what the user asked, as plain text, or as a form while it is edited."""
     with (
-        st.container(key=f"question_{turn.job_id}"),
+        st.container(key=f"question_{turn.id}"),
         st.chat_message("user", avatar=":material/person:"),
     ):
-        st.text(turn.question)
+        if turn_actions.is_edited(turn):
+            turn_actions.draw_edit_form(turn)
+        else:
+            with st.container(horizontal=True, wrap=False, gap="small"):
+                st.text(turn.question, width="stretch")
+                turn_actions.draw_edit_button(turn, is_disabled=conversation.is_answering)
+        draw_attachments(turn)
 
 
-def draw_earlier_answer(turn: Turn, *, shows_sources: bool) -> None:
-    """Draw a finished answer that is not the last one: its charts are folded away."""
-    if turn.answer is None:
-        return
-    with st.chat_message("assistant", avatar=":material/bolt:"):
-        _draw_text(turn.answer, key=turn.job_id, shows_sources=shows_sources)
-        _draw_figures(turn.answer, key=turn.job_id, has_charts=True)
-
-
-def draw_last_answer(turn: Turn, *, shows_sources: bool) -> None:
+def _draw_last_answer(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
     """Draw the last answer with its charts beside it, again and again while it is written.
 
     Text and charts have a rhythm each: charts are far dearer for the browser.
     """
     is_live = turn.answer is None
-    with st.chat_message("assistant", avatar=":material/bolt:"):
-        if not turn.settings.speculative.performance_monitoring:
-            _live(_draw_growing, TEXT_S if is_live else None)(turn, shows_sources=shows_sources)
-            return
-        text, panel = st.columns([5, 2], gap="large")
-        with text:
-            _live(_draw_growing, TEXT_S if is_live else None)(turn, shows_sources=shows_sources)
-        with panel, st.container(key=PANEL, gap="small"):
-            _live(_draw_panel, CHARTS_S if is_live else None)(turn)
+    if not turn.settings.speculative.performance_monitoring:
+        with st.container():
+            _live(_draw_growing, TEXT_S if is_live else None)(
+                turn, conversation, shows_sources=shows_sources
+            )
+        return
+    text, panel = st.columns([5, 2], gap="large")
+    with text:
+        _live(_draw_growing, TEXT_S if is_live else None)(
+            turn, conversation, shows_sources=shows_sources
+        )
+    with panel, st.container(key=PANEL, gap="small"):
+        _live(_draw_panel, CHARTS_S if is_live else None)(turn)
 
 
 def _live(draw: Callable[..., None], every_s: float | None) -> Callable[..., None]:
     return st.fragment(draw, run_every=every_s)
 
 
-def _draw_growing(turn: Turn, *, shows_sources: bool) -> None:
+def _draw_finished(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
+    """Draw an answer that is not the last one; its charts and ratings are folded away."""
+    if turn.answer is None:
+        return
+    _draw_text(turn.answer, key=turn.id, shows_sources=shows_sources)
+    details = _draw_figures(turn.answer, key=turn.id, has_charts=True)
+    if details is not None:
+        with details:
+            draw_rating(turn, conversation)
+
+
+def _draw_growing(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
     answer = turn.answer or _running(turn)
-    _draw_progress(answer)
-    _draw_text(answer, key=turn.job_id, shows_sources=shows_sources)
+    # What comes and goes has a place of its own, so that nothing else moves.
+    with st.container():
+        _draw_progress(answer)
+    _draw_text(answer, key=turn.id, shows_sources=shows_sources)
     if turn.answer is not None:
-        _draw_figures(answer, key=turn.job_id, has_charts=False)
+        _draw_figures(answer, key=turn.id, has_charts=False)
         return
     st.caption(literal(wording.quiet_line(answer)) or "\u00a0")
-    if _has_settled(turn):
+    if not any(
+        known.job_id == turn.job_id and known.answer is None for known in conversation.turns
+    ):
         st.rerun()
 
 
 def _draw_panel(turn: Turn) -> None:
-    draw_panel(turn.answer or _running(turn), key=turn.job_id)
+    draw_panel(turn.answer or _running(turn), key=turn.id)
 
 
 def _running(turn: Turn) -> JobSnapshot:
@@ -93,8 +124,8 @@ def _running(turn: Turn) -> JobSnapshot:
     return job.snapshot()
 
 
-def _has_settled(turn: Turn) -> bool:
-    turns = session.open_conversation().turns
+def _has_settled(turn: Turn, conversation: Conversation) -> bool:
+    turns = conversation.turns
     return not turns or turns[-1].job_id != turn.job_id or turns[-1].answer is not None
 
 
@@ -109,7 +140,8 @@ def _draw_progress(answer: JobSnapshot) -> None:
 def _draw_text(answer: JobSnapshot, *, key: str, shows_sources: bool) -> None:
     """Draw thought and answer; with sources, all the text as it was written."""
     if shows_sources and answer.runs:
-        st.html(source_html(answer.runs))
+        for piece in source_pieces(answer.runs):
+            st.html(source_html(piece))
         for handover in answer.handovers:
             _draw_handover(handover.reason)
     else:
@@ -122,41 +154,40 @@ def _draw_text(answer: JobSnapshot, *, key: str, shows_sources: bool) -> None:
 
 
 def _draw_thought(answer: JobSnapshot, shown: Passages, *, key: str) -> None:
-    """Draw a thought folded; it stays as the user left it when the label changes."""
+    """Draw a thought folded away, and under it that it is still going on."""
     text = "".join(passage.text for passage in shown.thought)
-    label = wording.thought_label(answer, text, is_thinking=shown.is_thinking)
-    name = f"thought_{key}"
-    drawn = cast("_Fold | None", st.session_state.get(f"{name}_fold"))
-    if drawn is None or drawn.label != label:
-        # To the browser another label is another fold: it begins as the last one was left.
-        drawn = _Fold(label, is_open=bool(st.session_state.get(name)))
-        st.session_state[f"{name}_fold"] = drawn
-    fold = st.expander(label, expanded=drawn.is_open, type="compact", key=name, on_change="rerun")
+    line = wording.thought_label(answer, text, is_thinking=shown.is_thinking)
+    fold = st.expander(THOUGHT, type="compact", key=f"thought_{key}", on_change="rerun")
     if fold.open:
         with fold, st.container(key=f"thought_text_{key}"):
             _draw_passages(shown.thought)
+    with st.container():
+        if shown.is_thinking and answer.is_active:
+            st.markdown(f":shimmer[{literal(line)}]")
+        else:
+            st.caption(literal(line))
 
 
 def _draw_passages(shown: Iterable[Passage]) -> None:
     for passage in shown:
         if passage.handover:
             _draw_handover(passage.handover)
-        if passage.text:
-            st.markdown(safe_markdown(passage.text), anchors=False)
+        for piece in pieces(passage.text):
+            st.markdown(_safe(piece), anchors=False)
 
 
 def _draw_handover(reason: str) -> None:
     st.caption(f"\N{EM DASH} {literal(reason)} \N{EM DASH}")
 
 
-def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
-    """Draw the quiet line, which opens into details."""
+def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> DeltaGenerator | None:
+    """Draw the quiet line, which opens into details; return them where they are open."""
     line = wording.quiet_line(answer)
     if not line:
-        return
+        return None
     details = st.expander(literal(line), type="compact", key=f"details_{key}", on_change="rerun")
     if not details.open:
-        return
+        return None
     with details:
         for name, value in wording.detail_rows(answer):
             label, text = st.columns([1, 5], gap="small")
@@ -165,6 +196,7 @@ def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> None:
         st.caption(literal(wording.comparison_sentence(answer)))
         if answer.request.speculative.performance_monitoring:
             _draw_charts(answer, key=key, has_rates=has_charts)
+    return details
 
 
 def _draw_charts(answer: JobSnapshot, *, key: str, has_rates: bool) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 import streamlit as st
 
 from config import get_settings
-from utils.backends.protocol import BackendName
+from utils.backends.protocol import BackendName, ModelChoice
 from utils.chat import model_wording
 from utils.chat.markdown import literal
 from utils.chat.targets import Loading, Target, TargetLoader, can_answer, default_name
@@ -63,6 +63,19 @@ def choose(name: str) -> None:
     """Make a model the target of this session, and have it loaded."""
     st.session_state[MODEL] = name
     _take_model()
+
+
+def is_chosen() -> bool:
+    """Tell whether the user has chosen a model; else the default is followed."""
+    return bool(st.session_state.get(_IS_CHOSEN))
+
+
+def take_choice(choice: ModelChoice, *, loads: bool) -> None:
+    """Make a choice that was kept the one of this session; without `loads`, at its next answer."""
+    st.session_state[MODEL], st.session_state[BACKEND] = choice.name, choice.backend
+    st.session_state[_IS_CHOSEN] = True
+    if loads:
+        _load()
 
 
 def loading() -> Loading:

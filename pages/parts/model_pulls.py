@@ -67,7 +67,8 @@ def _start(name: str) -> bool:
     return True
 
 
-def _resume(name: str) -> None:
+def pull_model(name: str) -> None:
+    """Pull a model, or go on with that; what speaks against it is left as a notice."""
     if not _start(name):
         session.leave_notice(wording.sentence(st.session_state.pop(_ERROR)))
 
@@ -117,7 +118,7 @@ def _draw_actions(pull: PullSnapshot) -> None:
     st.button(
         "Resume" if pull.done_bytes else "Try again",
         icon=":material/refresh:",
-        on_click=_resume,
+        on_click=pull_model,
         args=(pull.name,),
         key=f"resume_{pull.name}",
     )

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 from pydantic import ValidationError
 
 from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
-from pages.parts import model_choice, session
-from pages.parts.sampling import (
-    PENALISED,
-    PREFIX,
-    SAMPLED,
-    draw_penalties,
-    draw_sampling,
-    sampling_values,
+from pages.parts import assignment, model_choice
+from pages.parts.conversation_list import draw_conversations
+from pages.parts.presets import draw_presets
+from pages.parts.sampling import PREFIX, answer_form, draw_penalties, draw_sampling
+from pages.parts.setting_values import (
+    SPECULATED,
+    keep_values,
+    read_values,
+    set_defaults,
+    take_defaults,
+    value,
 )
 from utils.chat.conversation import AnswerSettings
 from utils.chat.markdown import literal
+from utils.chat.presets import MAX_SYSTEM_PROMPT_CHARS
 from utils.chat.targets import Target
 from utils.chat.token_sources import legend_html
 from utils.chat.wording import sentence
@@ -26,7 +28,6 @@ from utils.draft_ranking import RankedDraft, best_draft, rank_drafts
 from utils.engine import runtime
 from utils.errors import RequestError, SpecChatError
 
-SPECULATED = ("enabled", "draft_model", "draft_length", "max_draft_tokens", "verifier")
 DRAFT_LENGTHS = {"adaptive": "Adaptive", "fixed": "Fixed"}
 HOW_TO_ANSWER = "How the model should answer; empty: no system prompt."
 SHOWN_CHARS = 500
@@ -35,55 +36,53 @@ VERIFIERS = {
     "rejection": "Rejection sampling, token by token",
     "block": "Block verification: accepts a little more",
 }
-_DEFAULTS_OF = "defaults_of"
 
 
 def draw_settings() -> None:
     """Draw all settings; `read_settings` returns what they say."""
+    set_defaults()
     model_choice.settle_choice()
-    _take_defaults(model_choice.current_target())
+    take_defaults(model_choice.current_target())
+    assignment.settle_assignment()
+    draw_conversations()
     with st.sidebar:
-        st.button(
-            "New chat",
-            icon=":material/edit_square:",
-            on_click=session.start_new_conversation,
-            shortcut="Mod+Shift+O",
-            width="stretch",
-            key="new_chat",
-        )
         model_choice.draw_model_choice()
         _draw_speculation(model_choice.current_target())
         with st.expander("Sampling", icon=":material/casino:"):
             wanted = model_choice.current_target().sampling(get_settings())
-            draw_sampling(hottest=max(2.0, wanted.temperature))
+            draw_sampling(hottest=wanted.temperature)
         with st.expander("System prompt", icon=":material/badge:"):
             st.text_area(
                 "System prompt",
                 key=PREFIX + "system_prompt",
                 persist_state="session",
                 height=140,
-                max_chars=20_000,
+                max_chars=MAX_SYSTEM_PROMPT_CHARS,
                 placeholder=_system_hint(model_choice.current_target()),
                 label_visibility="collapsed",
             )
         with st.expander("Advanced", icon=":material/tune:"):
             _draw_verifier()
             draw_penalties()
+        draw_presets()
+    keep_values()
 
 
 def read_settings() -> AnswerSettings:
     """Return the settings as the widgets stand, or raise `RequestError`."""
-    _set_defaults()
-    defaults = get_settings()
-    sampling = {name: _value(name) for name in (*SAMPLED, *PENALISED)}
-    sampling["stop"] = tuple(line for line in _value("stop").splitlines() if line)
-    speculative = {name: _value(name) for name in SPECULATED}
+    defaults, values = get_settings(), read_values()
+    sampling = {name: values[name] for name in SamplingParams.model_fields if name in values}
+    speculative = {name: values[name] for name in SPECULATED}
+    sampling |= answer_form(values)
+    decision = assignment.decide_answer(can_draft=not drafting_problem())
+    speculative["enabled"] = decision.enabled
     try:
         return AnswerSettings(
             SamplingParams(**{**defaults.sampling.model_dump(), **sampling}),
             SpeculativeConfig(**{**defaults.speculative.model_dump(), **speculative}),
-            _value("system_prompt"),
+            values["system_prompt"],
             model_choice.current_target().choice(defaults),
+            decision.enrolment,
         )
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
@@ -95,13 +94,13 @@ def read_settings() -> AnswerSettings:
 
 def shows_sources() -> bool:
     """Return whether tokens are to be marked by their source."""
-    return bool(_value("show_sources"))
+    return bool(value("show_sources"))
 
 
 def draft_label() -> str:
     """Return the name of the draft that is chosen, by the user or automatically."""
-    chosen: str = _value("draft_model")
-    drafts = _drafts(model_choice.current_target())
+    chosen: str = value("draft_model")
+    drafts = drafts_of(model_choice.current_target())
     best = best_draft(drafts)
     if chosen == AUTO and best is not None:
         return best.label
@@ -111,38 +110,10 @@ def draft_label() -> str:
 def drafting_problem() -> str:
     """Return why nothing can be drafted for the chosen model; empty where something can."""
     target = model_choice.current_target()
-    drafts = _drafts(target)
+    drafts = drafts_of(target)
     if target.problem or not drafts or best_draft(drafts):
         return target.problem
     return next(draft.sentence for draft in drafts if draft.name == LOOKUP)
-
-
-def _set_defaults() -> None:
-    """Give a value to what has none yet."""
-    defaults = get_settings()
-    values = {
-        **sampling_values(defaults.sampling),
-        **{name: getattr(defaults.speculative, name) for name in SPECULATED},
-        "system_prompt": "",
-        "show_sources": False,
-    }
-    for name, value in values.items():
-        st.session_state.setdefault(PREFIX + name, value)
-
-
-def _take_defaults(target: Target) -> None:
-    """Take over what a newly chosen model wants: its sampling, and a draft that suits it."""
-    _set_defaults()
-    sampling = target.sampling(get_settings())
-    wanted = (target.name, sampling)
-    if target.entry is None or st.session_state.get(_DEFAULTS_OF) == wanted:
-        return
-    is_first = _DEFAULTS_OF not in st.session_state
-    st.session_state[_DEFAULTS_OF] = wanted
-    for name, value in sampling_values(sampling).items():
-        st.session_state[PREFIX + name] = value
-    if not is_first:
-        st.session_state[PREFIX + "draft_model"] = AUTO
 
 
 def _system_hint(target: Target) -> str:
@@ -151,11 +122,7 @@ def _system_hint(target: Target) -> str:
     return f"Empty: the model's own, which is: {shown}" if shown else HOW_TO_ANSWER
 
 
-def _value(name: str) -> Any:
-    return st.session_state[PREFIX + name]
-
-
-def _drafts(target: Target) -> list[RankedDraft]:
+def drafts_of(target: Target) -> list[RankedDraft]:
     """Return what can draft for a model and what cannot, the best first."""
     engine = runtime.get_engine().client.health
     return _ranked(target.name, is_loaded=target.is_loaded(engine), has_gpu=engine.has_gpu)
@@ -169,7 +136,7 @@ def _ranked(target: str, *, is_loaded: bool, has_gpu: bool) -> list[RankedDraft]
         return []
 
 
-def _labels(drafts: list[RankedDraft]) -> dict[str, str]:
+def draft_labels(drafts: list[RankedDraft]) -> dict[str, str]:
     """Return what can be chosen, by name, as the choice shows it; empty where nothing drafts."""
     best = best_draft(drafts)
     if best is None:
@@ -183,26 +150,28 @@ def _labels(drafts: list[RankedDraft]) -> dict[str, str]:
 
 
 def _draw_speculation(target: Target) -> None:
-    problem = drafting_problem()
-    if problem:
+    problem, decision = drafting_problem(), assignment.next_decision()
+    if problem or decision.why == "stopped":
         # Another key, so that the user's choice comes back with a model that can.
         st.toggle(
             "Speculative decoding",
             value=False,
             disabled=True,
             key="cannot_speculate",
-            help=literal(sentence(f"not with this model: {problem}")),
+            help=literal(sentence(f"not with this model: {problem}")) if problem else None,
         )
     else:
         st.toggle(
             "Speculative decoding",
             key=PREFIX + "enabled",
             persist_state="session",
+            on_change=assignment.take_own_choice,
             help="A draft proposes tokens and the target verifies several in one pass. "
             "The answer follows the target's own distribution, on or off.",
         )
-    enabled = not problem and _value("enabled")
-    _draw_drafts(_drafts(target), enabled=enabled)
+    assignment.draw_note(decision)
+    enabled = not problem and value("enabled")
+    _draw_drafts(drafts_of(target), enabled=enabled)
     _draw_draft_length(enabled=enabled)
     st.toggle(
         "Show token sources",
@@ -216,12 +185,12 @@ def _draw_speculation(target: Target) -> None:
 
 def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     """Draw the choice of a draft, and why each stands where it does."""
-    labels = _labels(drafts)
-    if labels and _value("draft_model") not in labels:
+    labels = draft_labels(drafts)
+    if labels and value("draft_model") not in labels:
         st.session_state[PREFIX + "draft_model"] = AUTO
     st.selectbox(
         "Draft",
-        list(labels) or [_value("draft_model")],
+        list(labels) or [value("draft_model")],
         format_func=lambda name: labels.get(name, name),
         key=PREFIX + "draft_model",
         persist_state="session",
@@ -230,7 +199,7 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     )
     if not labels:
         return
-    if enabled and (warning := _warning(drafts, _value("draft_model"))):
+    if enabled and (warning := _warning(drafts, value("draft_model"))):
         st.warning(literal(sentence(warning)), icon=":material/translate:")
     usable = [draft for draft in drafts if draft.is_usable]
     unfit = [draft for draft in drafts if not draft.is_usable]
@@ -266,7 +235,7 @@ def _draw_draft_length(*, enabled: bool) -> None:
         help="Adaptive drafts as much as is measured to pay, from nothing to 16 tokens, and takes "
         "the better of draft model and lookup. Fixed always drafts the same number.",
     )
-    if _value("draft_length") == "fixed":
+    if value("draft_length") == "fixed":
         st.slider(
             "Tokens drafted in a round",
             min_value=1,

@@ -16,7 +16,7 @@ EXAMPLES = {
 }
 
 
-def draw_welcome(ask: Callable[[str], None]) -> None:
+def draw_welcome(ask: Callable[[str], object]) -> None:
     """Draw the greeting and the examples; a click asks one."""
     st.space("large")
     with st.container(key="welcome", width=720):

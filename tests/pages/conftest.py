@@ -4,6 +4,22 @@ import pytest
 
 from tests.chat.stand_in import StandInEngine
 from tests.pages.steps import open_page
+from utils.storage.database import Database
+
+
+@pytest.fixture(autouse=True)
+def database(monkeypatch, tmp_path):
+    """A file of its own for each test."""
+    database = Database(tmp_path / "specchat.db")
+    monkeypatch.setattr("utils.storage.database.get_database", lambda: database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def browser(monkeypatch):
+    """All pages are opened by one browser that is known by a cookie."""
+    monkeypatch.setattr("pages.parts.browser.browser_id", lambda: "a-browser-of-22-chars-")
 
 
 @pytest.fixture

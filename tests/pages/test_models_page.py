@@ -4,12 +4,14 @@ import threading
 from dataclasses import replace
 
 import pytest
+import streamlit as st
 
 from tests.chat.stand_in import EMBEDDED_ENTRY, READY, Gate
 from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
 from utils.backends.ollama_records import PullProgress, RunningModel
 from utils.chat.trials import TrialBoard
-from utils.errors import OllamaAnswerError, OllamaUnavailableError
+from utils.draft_ranking import RankedDraft
+from utils.errors import ModelFileError, OllamaAnswerError, OllamaUnavailableError
 from utils.llama.probe import ProbeVerdict
 
 LLAMA = replace(
@@ -21,7 +23,19 @@ LLAMA = replace(
     size_bytes=2 * 10**9,
 )
 HELD = RunningModel("llama:3b", 2_100_000_000, 0, 4096, None)
+SMALL = RankedDraft(
+    "small", "small", "usable", "1/8 of the target's size, takes about 300 MiB", 1, 1.8
+)
+LOOKUP_DRAFT = RankedDraft("lookup", "Lookup", "usable", "takes no memory", 2, 1.1)
+LARGE = RankedDraft("large", "large", "too large", "does not fit in memory beside the target")
+ODD = RankedDraft("odd", "odd", "unfit", "the vocabularies have nothing in common")
 HALF = PullProgress("pulling", 10**9, 2 * 10**9)
+
+
+@pytest.fixture(autouse=True)
+def _rank_anew():
+    """What a page remembers of drafts is of the test before."""
+    st.cache_data.clear()
 
 
 @pytest.fixture
@@ -220,3 +234,91 @@ def test_what_is_no_name_is_refused_in_a_sentence(engine, page, name, said):
     pull(page, name)
     assert said in page.error[0].value.lower()
     assert engine.pulls.jobs() == ()
+
+
+def rank(monkeypatch, *drafts, problem=""):
+    def rank_drafts(target, settings, *, is_loaded, has_gpu):
+        if problem:
+            raise ModelFileError(problem)
+        return list(drafts)
+
+    monkeypatch.setattr("pages.parts.draft_table.rank_drafts", rank_drafts)
+
+
+def suggest(monkeypatch, name):
+    monkeypatch.setattr("pages.parts.draft_table.suggested_pull", lambda target: name)
+
+
+def plain(page):
+    return shown(page).replace("\\", "").replace("\u2060", "")
+
+
+def test_the_drafts_of_a_target_are_ranked_with_what_is_known_of_each(engine, monkeypatch):
+    speeds = {("embedded", "small"): (41.0, 1.5, 3)}
+    monkeypatch.setattr("pages.parts.draft_table.measured_speeds", lambda database: speeds)
+    rank(monkeypatch, SMALL, LOOKUP_DRAFT, LARGE, ODD)
+    page = open_models()
+
+    said = plain(page)
+    assert "1. small" in said
+    assert "1/8 of the target's size, takes about 300 MiB" in said
+    assert "Measured: 41.0 tokens/s, 1.50\N{MULTIPLICATION SIGN} plain, in 3 answers" in said
+    assert "Does not fit in memory beside the target" in said
+    assert "odd: the vocabularies have nothing in common" in said
+    badges = [badge for badge in said.splitlines() if badge.startswith(":")]
+    assert any("Best here" in badge for badge in badges)
+    assert any("Does not fit in memory" in badge for badge in badges)
+
+
+def test_the_drafts_of_another_target_are_shown_when_it_is_chosen(engine, monkeypatch):
+    asked = []
+
+    def rank_drafts(target, settings, *, is_loaded, has_gpu):
+        asked.append((target, is_loaded))
+        return [LOOKUP_DRAFT]
+
+    monkeypatch.setattr("pages.parts.draft_table.rank_drafts", rank_drafts)
+    engine.catalogue.show(LLAMA, replace(LLAMA, name="gone:1b", fitness="unusable"))
+    page = open_models()
+    targets = page.selectbox(key="draft_table_target")
+    assert len(targets.options) == 2
+    check(targets.set_value("llama:3b").run())
+    assert asked == [("embedded", True), ("llama:3b", False)]
+
+
+def test_where_nothing_drafts_well_a_small_relative_is_offered_and_pulled(engine, monkeypatch):
+    rank(monkeypatch, LOOKUP_DRAFT, LARGE)
+    suggest(monkeypatch, "llama3.2:1b")
+    engine.ollama.pull_steps = [HALF]
+    page = open_models()
+    assert "No model that is installed can draft for it. llama3.2:1b, from Ollama" in plain(page)
+
+    check(page.button(key="pull_suggestion").click().run())
+    assert engine.pulls.find("llama3.2:1b") is not None
+
+
+@pytest.mark.parametrize(
+    ("drafts", "name"),
+    [(["small", "lookup"], "llama3.2:1b"), (["lookup"], ""), (["lookup"], "llama:3b")],
+)
+def test_nothing_is_offered_where_it_is_not_needed_not_known_or_here_already(
+    engine, monkeypatch, drafts, name
+):
+    rank(monkeypatch, *[draft for draft in (SMALL, LOOKUP_DRAFT) if draft.name in drafts])
+    suggest(monkeypatch, name)
+    engine.catalogue.show(LLAMA)
+    with pytest.raises(KeyError):
+        open_models().button(key="pull_suggestion")
+
+
+def test_nothing_can_be_pulled_while_ollama_does_not_answer(engine, monkeypatch):
+    rank(monkeypatch, LOOKUP_DRAFT)
+    suggest(monkeypatch, "llama3.2:1b")
+    engine.catalogue.show(ollama_problem="Ollama is not running: start it")
+    assert open_models().button(key="pull_suggestion").disabled
+
+
+def test_a_target_whose_drafts_cannot_be_told_says_why(engine, monkeypatch):
+    rank(monkeypatch, problem="model file is truncated: download it again")
+    page = open_models()
+    assert "Model file is truncated" in page.error[0].value

@@ -1,0 +1,56 @@
+"""Where the reader looks next: the cursor in a field just opened, the sidebar out of the way."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+# A dialog takes the focus for itself once it is there: whoever asks before is not heard.
+FOCUS = """
+const asked = new WeakSet()
+
+export default function ({ data, parentElement }) {
+  if (asked.has(parentElement)) return
+  asked.add(parentElement)
+  let frames = 30
+  const ask = () => {
+    const field = document.querySelector(`.st-key-${CSS.escape(data.key)} input`)
+    field?.focus()
+    field?.select()
+    if ((!field || document.activeElement !== field) && --frames) requestAnimationFrame(ask)
+  }
+  requestAnimationFrame(ask)
+}
+"""
+# Below this width the sidebar lies over the page.
+CLOSE_SIDEBAR = """
+const closed = new WeakSet()
+
+export default function ({ parentElement }) {
+  if (closed.has(parentElement) || !matchMedia("(max-width: 768px)").matches) return
+  closed.add(parentElement)
+  document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click()
+}
+"""
+_focus = st.components.v2.component("focus", js=FOCUS)
+_close_sidebar = st.components.v2.component("close_sidebar", js=CLOSE_SIDEBAR)
+_LEAVES = "leaves_sidebar"
+
+
+def draw_focus(key: str) -> None:
+    """Have what is typed next go into the field of a key, once, in place of what it holds."""
+    # Streamlit allows no `__` in the key of a component, and random ids may have it.
+    name = key.replace("_", "-")
+    with st.container(key=f"unseen_focus_{name}", height=1, border=False):
+        _focus(data={"key": key}, key=f"focus-of-{name}", height="content")
+
+
+def leave_sidebar() -> None:
+    """Have the sidebar closed at the next drawing, where it covers the page."""
+    st.session_state[_LEAVES] = st.session_state.get(_LEAVES, 0) + 1
+
+
+def draw_leaving() -> None:
+    """Close the sidebar, once each time that was asked for; call it outside of the sidebar."""
+    if times := st.session_state.get(_LEAVES, 0):
+        with st.container(key="unseen_leaving", height=1, border=False):
+            _close_sidebar(key=f"leaving_{times}", height="content")

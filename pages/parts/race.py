@@ -1,0 +1,118 @@
+"""A comparison while it runs: two bars that race, and what both sides wrote."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import streamlit as st
+
+from pages.parts import session
+from utils.chat import race_wording, wording
+from utils.chat.jobs import get_board
+from utils.chat.markdown import literal, safe_markdown
+from utils.chat.passages import passages
+from utils.chat.race_snapshots import SIDES, RaceRequest, RaceSnapshot, Side, positions
+from utils.chat.races import Race, get_races
+from utils.chat.snapshots import JobSnapshot
+from utils.engine import runtime
+from utils.errors import RequestError
+
+PARAMETER = "race"
+LIVE_S = 0.2
+_HELD = "race_id"
+
+
+def open_race() -> Race | None:
+    """Return the comparison of this session: the one of the address, the last, or none."""
+    races = get_races()
+    names = (st.query_params.get(PARAMETER), cast("str | None", st.session_state.get(_HELD)))
+    found = next(filter(None, (races.find(name) for name in names if name)), None)
+    race = found or races.newest(session.owner())
+    if race is not None:
+        st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
+    else:
+        st.query_params.pop(PARAMETER, None)
+    return race
+
+
+def start_race(request: RaceRequest) -> None:
+    """Begin a comparison, or leave a notice that says why not."""
+    try:
+        race = get_races().start(request, board=get_board(), runtime=runtime.get_engine())
+        st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
+    except RequestError as error:
+        session.leave_notice(str(error))
+
+
+def draw_race(race: Race) -> None:
+    """Draw a comparison, again and again while it runs."""
+    seen = race.snapshot()
+    # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
+    # a gap there and shifts nothing that follows.
+    with st.container():
+        st.fragment(_draw, run_every=LIVE_S if seen.is_active else None)(race, drawn=_stage(seen))
+
+
+def _draw(race: Race, *, drawn: tuple[object, ...]) -> None:
+    seen = race.snapshot()
+    st.caption(literal(f"{race_wording.state_line(seen)} · {_conditions(seen)}"))
+    if seen.is_revealed:
+        _draw_bars(seen)
+    for side, column in zip(SIDES, st.columns(2, gap="large"), strict=True):
+        with column, st.container(key=f"race_side_{side}", gap="small"):
+            _draw_side(seen, side)
+    if drawn != _stage(seen):
+        st.rerun()
+
+
+def _stage(race: RaceSnapshot) -> tuple[object, ...]:
+    """Return what the rest of the page shows of a comparison."""
+    return race.state, len(race.runs)
+
+
+def _conditions(race: RaceSnapshot) -> str:
+    return race_wording.conditions(race.request)
+
+
+def _draw_bars(race: RaceSnapshot) -> None:
+    for side, share in zip(SIDES, positions(race), strict=True):
+        speed = race.tokens_per_second(side)
+        shown = f"{wording.figure(speed)} tokens/s" if speed else "waits for its turn"
+        st.progress(share, text=literal(f"{race_wording.side_label(race, side)} · {shown}"))
+
+
+def _draw_side(race: RaceSnapshot, side: Side) -> None:
+    st.subheader(literal(race_wording.side_label(race, side)), anchor=False)
+    answer = race.shown(side)
+    if answer is None:
+        st.caption("Its turn comes next." if race.is_active else "It did not run.")
+        return
+    _draw_text(answer)
+    if race.is_revealed:
+        st.caption(literal(_figures(race, side, answer)) or "\u00a0")
+    for problem in _problems(race, side):
+        st.warning(literal(wording.sentence(problem)), icon=":material/info:")
+
+
+def _figures(race: RaceSnapshot, side: Side, answer: JobSnapshot) -> str:
+    """Return the figures of the last run of a side that counts, else of what is written."""
+    ended = race.ended(side)
+    line = wording.quiet_line(ended[-1].answer if ended else answer)
+    return f"Run {len(ended)} of {race.request.runs_each}: {line}" if ended else line
+
+
+def _problems(race: RaceSnapshot, side: Side) -> list[str]:
+    strayed = [run for run in race.runs if run.side == side and run.has_strayed]
+    return [race_wording.stray_sentence(strayed[-1])] if strayed and race.is_revealed else []
+
+
+def _draw_text(answer: JobSnapshot) -> None:
+    shown = passages(answer)
+    if thought := "".join(passage.text for passage in shown.thought):
+        label = wording.thought_label(answer, thought, is_thinking=shown.is_thinking)
+        with st.expander(label, type="compact"):
+            st.markdown(safe_markdown(thought), anchors=False)
+    text = "".join(passage.text for passage in shown.answer)
+    st.markdown(safe_markdown(text) or "\u00a0", anchors=False)
+    if answer.error:
+        st.error(literal(wording.sentence(answer.error)), icon=":material/error:")

@@ -1,0 +1,117 @@
+"""README's pictures, of the app with its embedded pair: `python -m tests.browser.pictures`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from config import ROOT
+from tests.browser.conftest import ARGUMENTS, PROGRAMS
+from tests.browser.walk import ask, compare, go_to, wait_until_drawn
+from tests.served_app import served_app
+
+FOLDER = ROOT / "docs"
+WIDTH, HEIGHT = 1400, 900
+PHONE = {"width": 390, "height": 844}
+QUESTIONS = ("What is speculative decoding?", "Write a Python function that reverses a string.")
+BROWSERS = 12
+CHARTS_ARE_THERE = """
+  [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(
+    chart => chart.querySelector('.main-svg'))
+"""
+
+
+@contextmanager
+def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Page]:
+    """A browser of its own with the app in it."""
+    context = browser.new_context(
+        viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.goto(url)
+    page.get_by_placeholder("Ask something").wait_for()
+    yield page
+    context.close()
+
+
+def take(page: Page, name: str, *, height: int = HEIGHT) -> None:
+    """Write a picture of what the window shows, the pointer out of the way."""
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    if page.viewport_size == {"width": WIDTH, "height": HEIGHT} and height != HEIGHT:
+        page.set_viewport_size({"width": WIDTH, "height": height})
+    wait_until_drawn(page)
+    page.wait_for_function(CHARTS_ARE_THERE)
+    page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
+
+def take_chat(browser: Browser, url: str) -> None:
+    """A short chat, light, dark and on a phone."""
+    for dark, name in ((False, "chat-light"), (True, "chat-dark")):
+        with opened(browser, url, dark=dark) as page:
+            ask(page, QUESTIONS[1])
+            take(page, name)
+    with opened(browser, url) as page:
+        page.set_viewport_size(PHONE)
+        ask(page, QUESTIONS[0])
+        take(page, "chat-phone")
+
+
+def take_pages(browser: Browser, url: str) -> None:
+    """The other pages, after a few answers."""
+    with opened(browser, url) as page:
+        for question in QUESTIONS:
+            ask(page, question)
+        go_to(page, "Compare")
+        compare(page, runs=4, question=QUESTIONS[1])
+        take(page, "compare", height=1640)
+        go_to(page, "Performance")
+        take(page, "performance", height=1640)
+        go_to(page, "Models")
+        # It tells where models are looked for on the machine that the picture is taken on.
+        page.get_by_test_id("stSidebar").hover()
+        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
+        take(page, "models")
+
+
+def take_experiments(browser: Browser, url: str) -> None:
+    """An experiment that some browsers took part in."""
+    with opened(browser, url) as page:
+        go_to(page, "Experiments")
+        page.get_by_text("Assign browsers by chance").click()
+        page.get_by_text("Share of browsers that draft").wait_for()
+        for _ in range(BROWSERS):
+            with opened(browser, url) as other:
+                for question in QUESTIONS:
+                    ask(other, question)
+        go_to(page, "Chat")
+        go_to(page, "Experiments")
+        take(page, "experiments", height=1640)
+
+
+def main() -> None:
+    """Start the app in a fresh folder and write all pictures."""
+    for name in [name for name in os.environ if name.upper().startswith("SPECCHAT_")]:
+        del os.environ[name]
+    program = next(filter(None, map(shutil.which, PROGRAMS)))
+    with (
+        tempfile.TemporaryDirectory() as fresh,
+        served_app(HOME=fresh, SPECCHAT_DATA_FOLDER=str(Path(fresh) / "data")) as app,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        take_chat(browser, app.url)
+        take_pages(browser, app.url)
+        take_experiments(browser, app.url)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
