@@ -77,6 +77,21 @@ def test_distributions_equal_the_reference(params: SamplingParams, size: int) ->
         assert (logits == untouched).all()
 
 
+@pytest.mark.parametrize("size", [2, 300, 9000])
+def test_a_token_that_leads_by_far_is_found_alone_just_where_the_reference_has_it_alone(size):
+    rng = np.random.default_rng(size)
+    alone = 0
+    for params in (SamplingParams(), SamplingParams(top_k=0, top_p=0.9), SamplingParams(top_k=3)):
+        for leads_by in np.linspace(0, 14, 57):
+            logits = rng.uniform(-0.01, 0, size).astype(np.float32)
+            logits[size // 2] = leads_by
+            wanted = reference(logits, params, [], [])
+            got = Sampler(params).distribution(logits, [])
+            assert set(got.token_ids.tolist()) == set(wanted)
+            alone += len(wanted) == 1
+    assert 20 < alone < 150
+
+
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 1000, 4096, 40_001])
 def test_largest_finds_exactly_the_largest_logits(size: int) -> None:
     rng = np.random.default_rng(size)

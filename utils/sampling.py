@@ -107,9 +107,18 @@ class Sampler:
                 f"the model produced invalid values: its largest logit is {top}; "
                 "the file is damaged or of a kind that llama.cpp does not support"
             )
-        if self._is_greedy:
+        if self._is_greedy or self._leaves_one(logits, best):
             return Distribution.certain(best)
         return self._truncate(logits, top)
+
+    def _leaves_one(self, logits: FloatArray, best: int) -> bool:
+        """Tell at once where top-p leaves one token, as it does for most: it leads by so much."""
+        params = self._params
+        if params.top_p >= 1:
+            return False
+        others = (params.top_k or len(logits)) - 1
+        # All others together have less than 1 - top_p, even were each as likely as the second.
+        return lead(logits, best) > math.log(max(1, others) * params.top_p / (1 - params.top_p))
 
     def _edit(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
