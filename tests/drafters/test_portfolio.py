@@ -206,6 +206,21 @@ def test_while_drafting_is_off_and_passes_are_short_most_rounds_look_at_nothing(
         assert most_looks / 2 < lookup.looks <= most_looks + 25
 
 
+@pytest.mark.parametrize(("lag", "is_asked"), [(200, False), (2, True)])
+def test_the_first_token_does_not_wait_for_a_draft_to_read_a_long_prompt(lag, is_asked):
+    class Behind(ScriptedModel):
+        def lag(self, token_ids):
+            return lag
+
+    record = DraftingRecord(Clocked(LINEAR, 0.05).costs, draft_token_s=0.05)
+    record._since_probe = 10**6  # long due
+    model = Behind(0.9, random.Random(1))
+    portfolio = Portfolio(model, None, record, max_draft_tokens=8)
+    portfolio.begin([1, 2, 3])
+    portfolio.propose([1, 2, 3], 8, NoEnd())
+    assert bool(model.kept) is is_asked
+
+
 def test_text_that_repeats_is_copied():
     rng = random.Random(2)
     text = Text([rng.randrange(50) for _ in range(60)])

@@ -104,7 +104,8 @@ class Portfolio:
         if length:
             self._features += [(False, self._match_length + n) for n in range(length)]
             return Draft(tuple(self._copied[:length]))
-        if self._model is not None and self._record.may_probe(self._lag(token_ids)):
+        lag = self._lag(token_ids)
+        if self._model and not self._must_wait(token_ids, lag) and self._record.may_probe(lag):
             self._probes = True
             return self._draft(token_ids, cap, picker, copy_rate)
         return Draft()
@@ -150,8 +151,7 @@ class Portfolio:
         if self._model is None:
             return 0.0
         lag = self._lag(token_ids)
-        if lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens:
-            # Let the first token out before the draft reads a long prompt.
+        if self._must_wait(token_ids, lag):
             return 0.0
         record = self._record
         rate, pass_s, token_s = record.margins.recent, record.pass_s, record.token_s
@@ -174,6 +174,10 @@ class Portfolio:
     def mode_is_standard(self) -> bool:
         """True while drafting is left off because it does not pay."""
         return self.mode.mode == "standard"
+
+    def _must_wait(self, token_ids: Sequence[int], lag: int) -> bool:
+        """Let the first token out before the draft reads a long prompt."""
+        return lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens
 
     def _rests(self) -> bool:
         """Tell whether to look no further in this round: drafting is off, and passes are short."""
