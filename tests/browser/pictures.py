@@ -20,7 +20,10 @@ FOLDER = ROOT / "docs"
 WIDTH, HEIGHT = 1400, 900
 PHONE = {"width": 390, "height": 844}
 QUESTIONS = ("What is speculative decoding?", "Write a Python function that reverses a string.")
-BROWSERS = 12
+# So many in each arm.
+BROWSERS = 5
+SWITCH = "Speculative decoding"
+WHOLE_HEIGHT = "document.querySelector('[data-testid=stMain]').scrollHeight"
 CHARTS_ARE_THERE = """
   [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(
     chart => chart.querySelector('.main-svg'))
@@ -40,16 +43,19 @@ def opened(browser: Browser, url: str, *, dark: bool = False) -> Iterator[Page]:
     context.close()
 
 
-def take(page: Page, name: str, *, height: int = HEIGHT) -> None:
-    """Write a picture of what the window shows, the pointer out of the way."""
+def take(page: Page, name: str, *, is_whole: bool = False) -> None:
+    """Write a picture of what the window shows from the top, or of the whole page."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
-    if page.viewport_size == {"width": WIDTH, "height": HEIGHT} and height != HEIGHT:
-        page.set_viewport_size({"width": WIDTH, "height": height})
+    window = page.viewport_size
+    if window and is_whole:
+        page.set_viewport_size({"width": WIDTH, "height": page.evaluate(WHOLE_HEIGHT)})
     wait_until_drawn(page)
     page.wait_for_function(CHARTS_ARE_THERE)
+    page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
-    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    if window:
+        page.set_viewport_size(window)
 
 
 def take_chat(browser: Browser, url: str) -> None:
@@ -71,14 +77,14 @@ def take_pages(browser: Browser, url: str) -> None:
             ask(page, question)
         go_to(page, "Compare")
         compare(page, runs=4, question=QUESTIONS[1])
-        take(page, "compare", height=1640)
+        take(page, "compare", is_whole=True)
         go_to(page, "Performance")
-        take(page, "performance", height=1640)
+        take(page, "performance", is_whole=True)
         go_to(page, "Models")
         # It tells where models are looked for on the machine that the picture is taken on.
         page.get_by_test_id("stSidebar").hover()
         page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
-        take(page, "models")
+        take(page, "models", is_whole=True)
 
 
 def take_experiments(browser: Browser, url: str) -> None:
@@ -87,13 +93,17 @@ def take_experiments(browser: Browser, url: str) -> None:
         go_to(page, "Experiments")
         page.get_by_text("Assign browsers by chance").click()
         page.get_by_text("Share of browsers that draft").wait_for()
-        for _ in range(BROWSERS):
+        taken = {True: 0, False: 0}
+        while min(taken.values()) < BROWSERS:
             with opened(browser, url) as other:
-                for question in QUESTIONS:
-                    ask(other, question)
+                drafts = other.get_by_label(SWITCH, exact=True).is_checked()
+                taken[drafts] += 1
+                if taken[drafts] <= BROWSERS:
+                    for question in QUESTIONS:
+                        ask(other, question)
         go_to(page, "Chat")
         go_to(page, "Experiments")
-        take(page, "experiments", height=1640)
+        take(page, "experiments", is_whole=True)
 
 
 def main() -> None:

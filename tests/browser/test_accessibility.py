@@ -44,7 +44,7 @@ WITH_FAULTS = """<html lang="en"><title>Faults</title>
 def full_app(chromium, tmp_path_factory):
     """The app with models of Ollama, and an experiment that some have taken part in."""
     data, store = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("store")
-    rollout = RolloutConfig(speculative_percent=50)
+    rollout = RolloutConfig(speculative_percent=100)
     database = Database(data / FILE_NAME)
     load_rollout(database, rollout)
     for number in range(12):
@@ -58,7 +58,7 @@ def full_app(chromium, tmp_path_factory):
     try:
         with served_app(
             SPECCHAT_DATA_FOLDER=str(data),
-            SPECCHAT_ROLLOUT__SPECULATIVE_PERCENT="50",
+            SPECCHAT_ROLLOUT__SPECULATIVE_PERCENT="100",
             SPECCHAT_OLLAMA_URL=server.url,
             SPECCHAT_OLLAMA_STORE=str(store),
             SPECCHAT_SAMPLING__MAX_TOKENS="32",

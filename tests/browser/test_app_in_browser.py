@@ -75,6 +75,8 @@ def test_an_answer_grows_its_charts_move_and_stop_keeps_what_is_there(endless_ap
         stop(page)
 
         page.get_by_text(re.compile("tokens/s .* stopped")).wait_for()
+        # Stars for its speed are the last that is drawn of an answer that has ended.
+        page.get_by_text("Speed", exact=True).wait_for()
         kept = length(page)
         assert kept > first
         page.wait_for_timeout(500)

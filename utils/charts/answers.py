@@ -67,7 +67,7 @@ def _figure(
     """
     rounds, shown = _thin(values)
     axis = {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
-    x_axis = {"showgrid": False, "rangemode": "tozero", "nticks": 5, "tickformat": "d"}
+    x_axis = {"showgrid": False, "nticks": 5, "tickformat": "d"}
     area = {"fill": "tozeroy", "fillcolor": colors.fill}
     lines = [_line(rounds, shown, colors.line, unit) | area]
     if above:
