@@ -75,16 +75,6 @@ def test_a_width_that_was_measured_wrongly_is_put_right():
     assert costs.seconds(2) / costs.seconds(1) == pytest.approx(1.5, rel=0.2)
 
 
-def test_plain_passes_in_a_row_put_their_own_cost_right_and_no_other():
-    costs = CostTable({0: UNEVEN}, max_width=8)
-    before = [costs.seconds(width) for width in range(2, 9)]
-    for _ in range(6):
-        costs.note_plain([0.5, 9.0, 0.5])
-    assert costs.seconds(1) == pytest.approx(0.5, rel=0.05)
-    assert costs.pace == 1.0
-    assert [costs.seconds(width) for width in range(2, 9)] == before
-
-
 def test_a_pass_wider_than_the_table_is_left_alone():
     costs = CostTable({0: UNEVEN}, max_width=8)
     costs.note(9, 5.0)

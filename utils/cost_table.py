@@ -7,8 +7,7 @@ number, `pace`, so that a busy machine slows every choice alike and changes none
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from statistics import median
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,6 @@ LARGEST_SURPRISE = 2.0
 LARGEST_CORRECTION = 1.1
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
-STREAK_SHARE = 0.5
 # What is measured while others are busy may be far too much, and is never tried again if believed.
 MOST_FOR_A_TOKEN = 0.6
 
@@ -90,17 +88,6 @@ class CostTable:
             # Deeper never costs less, whatever noise says.
             low = low + max(0.0, share) * np.maximum(0.0, self._tables[1] - low)
         return [float(value) for value in low * self._corrections]
-
-    def note_plain(self, passes_s: Sequence[float]) -> None:
-        """Learn from passes over one token in a row.
-
-        They alone tell what plain decoding costs: one among wider passes is slower, where those
-        push a small model out of the processor's caches. The pace is that of the passes before.
-        """
-        surprise = median(passes_s) / (self._seconds[0] * self.pace)
-        correction = _clipped(surprise, LARGEST_SURPRISE) ** STREAK_SHARE
-        self._corrections[0] *= correction
-        self._seconds[0] *= correction
 
     def _refresh(self) -> None:
         self._seconds = self.at(self.depth)

@@ -164,26 +164,6 @@ def test_a_draft_that_gets_better_is_found_again():
     assert speedup > 1.8
 
 
-@pytest.mark.parametrize("is_checked", [True, False])
-def test_plain_decoding_that_is_faster_than_it_was_thought_is_found_out(is_checked, monkeypatch):
-    if not is_checked:
-        monkeypatch.setattr("utils.drafters.record.FIRST_CHECK_TOKENS", 10**9)
-    record = DraftingRecord(Clocked(CPU_F16, 0.05).costs, draft_token_s=0.05)
-    portfolio = Portfolio(ScriptedModel(0.75, random.Random(4)), None, record, max_draft_tokens=16)
-    token_ids = [1, 2]
-    portfolio.begin(token_ids)
-    for _ in range(400):
-        drafted = len(portfolio.propose(token_ids, 16, NoEnd()).token_ids)
-        accepted = min(drafted, 2)
-        width = portfolio.width(1 + drafted, 17)
-        # Alone, a pass over one token takes half of what the table says.
-        pass_s = record.costs._tables[0][width - 1] if drafted else 0.5
-        token_ids = [*token_ids, *range(accepted + 1)]
-        stats = RoundStats("x", drafted, accepted, accepted + 1, 0.05 * drafted, pass_s, pass_s, 0)
-        portfolio.observe(token_ids, stats, pass_s=pass_s, width=width)
-    assert portfolio.mode_is_standard is is_checked
-
-
 def test_while_drafting_is_off_and_passes_are_short_most_rounds_look_at_nothing():
     class Watched(LookupDrafter):
         looks = 0

@@ -96,9 +96,6 @@ class Portfolio:
             self._copied = self._lookup.copy(min(cap, 2 + 2 * self._match_length), picker)
         length, copy_rate = self._rate_of_copy(cap)
         model_rate = self._rate_of_model(token_ids, cap)
-        best_rate = max(model_rate, copy_rate)
-        if best_rate > self._record.plain_rate and self._record.check_plain(best_rate):
-            return Draft()
         if model_rate > copy_rate:
             return self._draft(token_ids, cap, picker, model_rate)
         if length:

@@ -11,8 +11,6 @@ REFRESH_ROUNDS = 16
 COST_SHARE = 0.1
 PROBE_BUDGET = 0.02
 FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
-FIRST_CHECK_TOKENS, LAST_CHECK_TOKENS = 32, 1024
-CHECKED_ROUNDS, SETTLING_ROUNDS = 6, 2
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
 MOST_FOR_A_DRAFT = 0.4
@@ -36,10 +34,6 @@ class DraftingRecord:
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
         self._since_probe = 0
-        self._check_gap, self._since_check = FIRST_CHECK_TOKENS, 0
-        self._checked_s: list[float] = []
-        self.checks_plain = False
-        self._was_drafted = False
         self._elapsed_s, self._probe_loss_s = CREDIT_TOKENS * costs.seconds(1), 0.0
         self._pass_s: list[float] = []
         self._depth, self._age = -1, 0
@@ -81,28 +75,12 @@ class DraftingRecord:
         if self._since_probe < self._probe_gap:
             return False
         likely_loss_s = self.draft_token_s * (3 + self.catch_up_share(lag))
-        return self._may_lose(likely_loss_s)
-
-    def check_plain(self, rate: float) -> bool:
-        """Tell whether a few plain rounds are due, where drafting is expected to reach `rate`.
-
-        Who drafts all the time would else believe for ever what plain decoding was thought to cost.
-        """
-        if not self.checks_plain and self._since_check >= self._check_gap:
-            likely_loss_s = CHECKED_ROUNDS * (1 / self.plain_rate - 1 / rate)
-            self.checks_plain = self._may_lose(likely_loss_s)
-        return self.checks_plain
+        return self._probe_loss_s + likely_loss_s <= PROBE_BUDGET * self._elapsed_s
 
     def note_round(self, stats: RoundStats, pass_s: float, width: int, *, was_probe: bool) -> None:
         """Learn from the times of a round."""
         costs = self.costs
-        if self.checks_plain:
-            self._note_check(pass_s)
-        elif bool(stats.drafted) == self._was_drafted:
-            # The first pass of another kind finds the processor's caches full of other things.
-            costs.note(width, pass_s)
-        self._was_drafted = bool(stats.drafted)
-        self._since_check = self._since_check + stats.emitted if stats.drafted else 0
+        costs.note(width, pass_s)
         costs.move_to(stats.depth)
         total_s = stats.total_s / costs.pace
         beyond_s = max(0.0, stats.total_s - stats.draft_s - pass_s)
@@ -137,19 +115,6 @@ class DraftingRecord:
             f"as {cost:.1f} plain steps, and {self.margins.newest:.0%} of them are expected to be "
             "right"
         )
-
-    def _may_lose(self, seconds: float) -> bool:
-        return self._probe_loss_s + seconds <= PROBE_BUDGET * self._elapsed_s
-
-    def _note_check(self, pass_s: float) -> None:
-        self._checked_s.append(pass_s)
-        if len(self._checked_s) < CHECKED_ROUNDS:
-            return
-        self.costs.note_plain(self._checked_s[SETTLING_ROUNDS:])
-        self._age = REFRESH_ROUNDS
-        self._probe_loss_s += CHECKED_ROUNDS * max(0.0, 1 / self.plain_rate - 1 / self.rate)
-        self._checked_s, self.checks_plain = [], False
-        self._check_gap = min(2 * self._check_gap, LAST_CHECK_TOKENS)
 
     def _note_probe(self, emitted: int, total_s: float) -> None:
         loss_s = total_s - emitted / self.plain_rate
