@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from config import ROOT
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = ("--headless", "--no-sandbox", "--disable-gpu")
 CLICKS = 8
+PAUSE_MS, SETTLING_MS = 300, 1500
 WATCH_S = 8.0
 # Time from a click to its effect, as the browser sees it.
 TIME_CLICK = """async ([place, label, effect, wanted]) => {
@@ -37,6 +38,21 @@ TIME_CLICK = """async ([place, label, effect, wanted]) => {
     watcher.observe(document.body, { childList: true, subtree: true, attributes: true })
     setTimeout(() => reject(new Error(`no effect of ${place}`)), 10000)
     button.click()
+  })
+  return performance.now() - begin
+}"""
+# The same of a click on a chat: one of its questions is there.
+TIME_CHAT = """async ([place, words]) => {
+  const is = () => {
+    const shown = document.querySelectorAll('[class*="st-key-question_"]')
+    return [...shown].some((one) => one.textContent.includes(words))
+  }
+  const begin = performance.now()
+  await new Promise((resolve, reject) => {
+    const watcher = new MutationObserver(() => { if (is()) { watcher.disconnect(); resolve() } })
+    watcher.observe(document.body, { childList: true, subtree: true, characterData: true })
+    setTimeout(() => reject(new Error(`no effect of ${place}`)), 10000)
+    document.querySelector(place).click()
   })
   return performance.now() - begin
 }"""
@@ -58,23 +74,24 @@ WATCH = """async (ms) => {
 
 
 @dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds: the median, and the longest."""
+
+    usual_ms: float
+    slowest_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class PageFigures:
-    """Medians, and where named the largest; `streaming` is with the answer being written."""
+    """What was measured: by interaction, without and with the answer being written, and of runs."""
 
     messages: int
     answer_chars: int
     open_ms: float
-    click_ms: float
-    click_slowest_ms: float
-    fold_ms: float
-    fold_slowest_ms: float
-    streaming_click_ms: float
-    streaming_click_slowest_ms: float
-    streaming_fold_ms: float
-    streaming_fold_slowest_ms: float
-    script_ms: float
-    fragment_ms: float
-    fragment_slowest_ms: float
+    idle: dict[str, Times]
+    streaming: dict[str, Times]
+    script: Times
+    fragment: Times
     flushes_per_s: float
     slowest_frame_ms: float
     received_bytes_per_s: float
@@ -97,7 +114,8 @@ def measure_pages(*, messages: int, tokens: int, tokens_per_s: float) -> PageFig
         page.goto(url)
         page.get_by_role("button", name="Regenerate").wait_for()
         open_ms = page.evaluate("performance.now()")
-        idle, idle_fold = _time_clicks(page), _time_folds(page)
+        page.wait_for_timeout(SETTLING_MS)
+        idle = {name: time_clicks(page) for name, time_clicks in INTERACTIONS.items()}
         page.get_by_placeholder("Ask something").fill("Write 20,000 tokens.")
         page.keyboard.press("Enter")
         page.wait_for_function(
@@ -109,54 +127,102 @@ def measure_pages(*, messages: int, tokens: int, tokens_per_s: float) -> PageFig
         rate, slowest, length = page.evaluate(WATCH, 1000 * WATCH_S)
         bytes_per_s = (sum(received) - before) / WATCH_S
         fragments = [run["ms"] for run in _read_runs(runs) if run["is_fragment"]]
-        busy, busy_fold = _time_clicks(page), _time_folds(page)
+        busy = {
+            name: time_clicks(page)
+            for name, time_clicks in INTERACTIONS.items()
+            if name not in NOT_WHILE_STREAMING
+        }
         scripts = [run["ms"] for run in _read_runs(runs) if not run["is_fragment"]]
+        page.get_by_role("button", name="Stop").wait_for()
         browser.close()
     return PageFigures(
         messages,
         int(length),
         open_ms,
-        median(idle),
-        max(idle),
-        median(idle_fold),
-        max(idle_fold),
-        median(busy),
-        max(busy),
-        median(busy_fold),
-        max(busy_fold),
-        median(scripts),
-        median(fragments),
-        max(fragments),
+        idle,
+        busy,
+        _times(scripts),
+        _times(fragments),
         rate,
         slowest,
         bytes_per_s,
     )
 
 
-def _time_clicks(page: Any) -> list[float]:
-    """Choose a fixed draft length and the adaptive one in turn: the whole page is drawn anew."""
+def _times(measured_ms: Sequence[float]) -> Times:
+    return Times(median(measured_ms), max(measured_ms))
+
+
+def _time_setting(page: Any) -> Times:
+    """Choose a fixed draft length and the adaptive one in turn."""
     slider, choice = ".st-key-setting_max_draft_tokens", ".st-key-setting_draft_length"
     page.locator(choice).get_by_text("Fixed").wait_for()
     times: list[float] = []
     for click in range(CLICKS):
         label, is_there = (("Fixed", True), ("Adaptive", False))[click % 2]
         times.append(page.evaluate(TIME_CLICK, [f"{choice} *", label, slider, is_there]))
-        page.wait_for_timeout(300)
-    return times
+        page.wait_for_timeout(PAUSE_MS)
+    return _times(times)
 
 
-def _time_folds(page: Any) -> list[float]:
-    """Open and close the details of an earlier answer: that answer alone is drawn anew."""
-    fold = page.locator('[class*="st-key-details_"]').first
-    name = f".{next(one for one in fold.get_attribute('class').split() if 'details_' in one)}"
+def _time_fold(page: Any) -> Times:
+    """Open the details of an earlier answer, and close them."""
+    name = _key_of(page.locator('[class*="st-key-details_"]').first, "details_")
+    effect = f"{name} [data-testid='stText']"
     times: list[float] = []
     for _ in range(CLICKS // 2):
-        effect = f"{name} [data-testid='stText']"
         times.append(page.evaluate(TIME_CLICK, [f"{name} summary", "", effect, True]))
-        page.wait_for_timeout(300)
-        fold.locator("summary").click()
+        page.wait_for_timeout(PAUSE_MS)
+        page.locator(f"{name} summary").evaluate("summary => summary.click()")
         page.locator(effect).first.wait_for(state="detached")
-    return times
+        page.wait_for_timeout(PAUSE_MS)
+    return _times(times)
+
+
+def _time_edit(page: Any) -> Times:
+    """Open a question for editing, and leave it as it is."""
+    name = _key_of(page.locator('[class*="st-key-question_"]').first, "question_")
+    times: list[float] = []
+    for _ in range(CLICKS // 2):
+        effect = f"{name} textarea"
+        button = f"{name} [class*='st-key-quiet_edit_'] button"
+        times.append(page.evaluate(TIME_CLICK, [button, "", effect, True]))
+        page.wait_for_timeout(PAUSE_MS)
+        page.get_by_role("button", name="Cancel").click()
+        page.locator(effect).wait_for(state="detached")
+        page.wait_for_timeout(PAUSE_MS)
+    return _times(times)
+
+
+def _time_chat(page: Any) -> Times:
+    """Open another chat and come back, in turn."""
+    rows = page.locator('[class*="st-key-select_chat_"]')
+    chats = [
+        (_key_of(rows.filter(has_text=f"about {about}?").first, "select_"), f"about {about}?")
+        for about in ("thing 7", "everything")
+    ]
+    times: list[float] = []
+    for click in range(CLICKS // 2):
+        row, words = chats[click % 2]
+        times.append(page.evaluate(TIME_CHAT, [f"{row} button", words]))
+        page.wait_for_timeout(SETTLING_MS)
+    return _times(times)
+
+
+def _key_of(element: Any, part: str) -> str:
+    """Return the selector of an element by the key that it has in the page."""
+    classes = element.get_attribute("class").split()
+    return f".{next(one for one in classes if f'st-key-{part}' in one)}"
+
+
+INTERACTIONS: dict[str, Callable[[Any], Times]] = {
+    "a setting is changed": _time_setting,
+    "details of an answer are unfolded": _time_fold,
+    "a question is opened for editing": _time_edit,
+    "another chat is opened": _time_chat,
+}
+# Nothing is edited meanwhile.
+NOT_WHILE_STREAMING = ("a question is opened for editing",)
 
 
 def _count_bytes(page: Any) -> list[int]:
@@ -204,26 +270,18 @@ def _address(process: subprocess.Popen[str]) -> str:
     raise SystemExit("the app ended before it was ready: see what it wrote above")
 
 
-def _times(usual_ms: float, slowest_ms: float) -> str:
-    return f"{usual_ms:.0f} ms (slowest {slowest_ms:.0f})"
+def _said(times: Times) -> str:
+    return f"{times.usual_ms:.0f} ms (slowest {times.slowest_ms:.0f})"
 
 
 def as_markdown(figures: PageFigures) -> str:
     """Return the figures as a table."""
     rows = [
         ("page opened", f"{figures.open_ms:.0f} ms"),
-        ("click that draws the page", _times(figures.click_ms, figures.click_slowest_ms)),
-        ("click that draws an answer", _times(figures.fold_ms, figures.fold_slowest_ms)),
-        (
-            "the first while the answer is written",
-            _times(figures.streaming_click_ms, figures.streaming_click_slowest_ms),
-        ),
-        (
-            "the second while the answer is written",
-            _times(figures.streaming_fold_ms, figures.streaming_fold_slowest_ms),
-        ),
-        ("script run, whole page", f"{figures.script_ms:.0f} ms"),
-        ("script run, text or charts", _times(figures.fragment_ms, figures.fragment_slowest_ms)),
+        *((name, _said(times)) for name, times in figures.idle.items()),
+        *((f"{name}, while writing", _said(times)) for name, times in figures.streaming.items()),
+        ("script run, whole page", _said(figures.script)),
+        ("script run, text or charts", _said(figures.fragment)),
         ("text drawn anew", f"{figures.flushes_per_s:.1f} times a second"),
         ("slowest frame", f"{figures.slowest_frame_ms:.0f} ms"),
         ("received", f"{figures.received_bytes_per_s / 1000:.0f} kB/s"),

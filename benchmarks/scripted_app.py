@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config import SamplingParams, SpeculativeConfig
+from pages.parts import browser
 from utils.chat.conversation import AnswerSettings, Conversation
 from utils.chat.jobs import get_board
 from utils.chat.shelf import get_shelf
@@ -28,7 +29,9 @@ RUNS_FILE = "SPECCHAT_BENCHMARK_RUNS"
 BASELINE = Baseline(60.0, "calibration", 16)
 SHORT_TOKENS = 150
 # So many tokens of a long answer come as time goes on, all before them at once.
-SLOW_TOKENS = 3000
+SLOW_TOKENS = 6000
+OTHER_CHATS, SHORT_TURNS = 29, 2
+OWNER = "whoever-measures-pages"
 ROUND_TOKENS = 4
 TEXT = """## A heading
 
@@ -89,14 +92,13 @@ def _round(start: int) -> Tokens:
     return Tokens(tokens, (stats,), BASELINE)
 
 
-def _fill(turns: int) -> Conversation:
+def _fill(turns: int, about: str) -> Conversation:
     """Have a conversation, and keep it."""
-    conversation = Conversation()
+    conversation = Conversation(owner=OWNER)
     settings = AnswerSettings(SamplingParams(), SpeculativeConfig())
     for number in range(turns):
-        job = conversation.ask(
-            f"Question {number + 1}?", settings, board=get_board(), runtime=get_engine()
-        )
+        question = f"Question {number + 1} about {about}?"
+        job = conversation.ask(question, settings, board=get_board(), runtime=get_engine())
         job.wait(30)
     get_shelf().put(conversation)
     return conversation
@@ -139,7 +141,10 @@ def main() -> None:
     get_engine().answers = ScriptedAnswers(  # type: ignore[assignment]
         int(wanted["tokens"]), wanted["tokens_per_s"]
     )
-    conversation = _fill(int(wanted["messages"]) // 2)
+    for number in range(OTHER_CHATS):
+        _fill(SHORT_TURNS, f"thing {number + 1}")
+    conversation = _fill(int(wanted["messages"]) // 2, "everything")
+    browser.browser_id = lambda: OWNER
     _note_runs(Path(os.environ[RUNS_FILE]))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

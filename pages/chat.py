@@ -16,6 +16,7 @@ from pages.parts.turn_actions import ask
 from pages.parts.welcome import draw_welcome
 from pages.parts.window import draw_earlier_button, first_shown
 from utils.chat.attached_files import TEXT_TYPES
+from utils.chat.conversation import Conversation
 from utils.errors import RequestError
 
 PROMPT = "prompt"
@@ -32,6 +33,17 @@ def submit() -> None:
         is_asked = False
     if not is_asked:
         st.session_state[PROMPT] = typed.text
+
+
+def draw_stop(conversation: Conversation) -> None:
+    """Draw the button alone: the text of the answer tells its end."""
+    st.button(
+        "Stop",
+        icon=":material/stop_circle:",
+        on_click=conversation.stop,
+        shortcut="Esc",
+        key="stop",
+    )
 
 
 st.html(STYLE)
@@ -51,13 +63,8 @@ session.show_notice()
 with st.bottom:
     draw_context_meter(conversation)
     if conversation.is_answering:
-        st.button(
-            "Stop",
-            icon=":material/stop_circle:",
-            on_click=conversation.stop,
-            shortcut="Esc",
-            key="stop",
-        )
+        with st.container():
+            st.fragment(draw_stop)(conversation)
 st.chat_input(
     "Ask something",
     key=PROMPT,

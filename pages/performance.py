@@ -33,6 +33,6 @@ with (
         with which_answer:
             answers = choose_answers(group)
         if answers:
-            draw_advice(answers[0], answers[0].model or group.model)
+            draw_advice(answers[0], answers[0].model or group.model, newest_of=len(answers))
             draw_charts(group, answers)
 watch_answers()

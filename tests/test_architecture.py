@@ -15,7 +15,7 @@ LAYERS = (
     "utils.events utils.model_session utils.performance_monitor utils.sampling"
     " utils.token_validator utils.draft_length utils.text_stream utils.reasoning"
     " utils.acceptance utils.cost_table utils.constraint utils.grammar utils.vocabulary_map"
-    " utils.intervals utils.prompt_suite utils.round_figures",
+    " utils.intervals utils.sizes utils.prompt_suite utils.round_figures",
     "utils.drafters utils.llama utils.storage",
     "utils.speculative_decoding utils.draft_models utils.draft_ranking utils.engine utils.backends"
     " utils.draft_pairs utils.model_store utils.model_catalogue utils.pulls utils.startup"

@@ -21,6 +21,7 @@ from utils.draft_models import (
 from utils.draft_pairs import check_pair
 from utils.errors import ModelFileError, UnknownModelError
 from utils.model_store import manifest_place
+from utils.sizes import size
 
 
 @pytest.fixture
@@ -143,8 +144,11 @@ def test_the_selector_offers_embedded_lookup_and_smaller_models(folder):
     assert options["lookup"].size_bytes == 0
     assert options["small"].compatible
     assert options["small"].size_bytes == (folder / "small.gguf").stat().st_size
-    assert options["small"].label == "small (Q4_0, 0 MiB)"
-    assert options["other"].label == "other (Q4_0, 0 MiB, another vocabulary, 99% in common)"
+    assert options["small"].label == f"small (Q4_0, {size(options['small'].size_bytes)})"
+    assert (
+        options["other"].label
+        == f"other (Q4_0, {size(options['other'].size_bytes)}, another vocabulary, 99% in common)"
+    )
     assert (options["other"].compatible, options["other"].warning) == (True, "")
     assert options["embedded"].label == "Embedded draft (another vocabulary, 9% in common)"
     assert "9% in common: fewer of its guesses will be right" in options["embedded"].warning

@@ -19,6 +19,7 @@ from utils.draft_pairs import check_pair, recurrent
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
 from utils.model_store import ModelStore
+from utils.sizes import size
 
 EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
 EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
@@ -180,7 +181,7 @@ def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
 def _label(model: InstalledModel, header: GGUFHeader, note: str) -> str:
     if model.name == EMBEDDED:
         return f"Embedded draft ({note})" if note else "Embedded draft"
-    facts = [header.quantization, f"{header.size_bytes / 2**20:,.0f} MiB", note]
+    facts = [header.quantization, size(header.size_bytes), note]
     return f"{model.name} ({', '.join(filter(None, facts))})"
 
 

@@ -27,6 +27,7 @@ from utils.engine.calibration import costs_file, recall
 from utils.errors import ModelFileError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
 from utils.llama.probe import kept_verdict, probe_folder
+from utils.sizes import size
 
 MAX_WIDTH = 17
 LARGEST_SHARE = 0.5
@@ -200,13 +201,13 @@ class _Judge:
         if share > LARGEST_SHARE:
             speedup = 1.0
             sentence = (
-                f"over half the size of the target, takes about {_size(needed_bytes)}: it would "
+                f"over half the size of the target, takes about {size(needed_bytes)}: it would "
                 "cost more than it saves"
             )
         else:
             basis = "by what was measured" if is_measured else "a rough estimate"
             sentence = (
-                f"1/{1 / share:.0f} of the target's size, takes about {_size(needed_bytes)}; "
+                f"1/{1 / share:.0f} of the target's size, takes about {size(needed_bytes)}; "
                 f"some {speedup:.1f}{TIMES} plain, {basis}"
             )
         return replace(
@@ -222,8 +223,8 @@ class _Judge:
         if self.room_bytes is None or draft.needed_bytes < self.room_bytes:
             return draft
         sentence = (
-            f"does not fit in memory beside the target: takes about {_size(draft.needed_bytes)}, "
-            f"{_size(max(0, self.room_bytes))} are left"
+            f"does not fit in memory beside the target: takes about {size(draft.needed_bytes)}, "
+            f"{size(max(0, self.room_bytes))} are left"
         )
         return replace(draft, verdict="too large", sentence=sentence)
 
@@ -252,9 +253,3 @@ def _recall_costs(model: InstalledModel, settings: Settings) -> _Costs | None:
     step_s = table.seconds(1)
     widths = (table.padded_width(width, MAX_WIDTH) for width in range(1, MAX_WIDTH + 1))
     return _Costs(step_s, tuple(table.seconds(width) / step_s for width in widths))
-
-
-def _size(size_bytes: int) -> str:
-    if size_bytes >= 2**30:
-        return f"{size_bytes / 2**30:.1f} GiB"
-    return f"{size_bytes / 2**20:,.0f} MiB"

@@ -17,9 +17,14 @@ ICONS = {
 }
 
 
-def draw_advice(answer: JobSnapshot, target: str) -> None:
-    """Draw what is to be said of an answer of that target, the dearest first."""
+def draw_advice(answer: JobSnapshot, target: str, *, newest_of: int = 1) -> None:
+    """Draw what is to be said of an answer of that target, the dearest first.
+
+    It says so where the answer is only the newest of several that are shown.
+    """
     st.header("Why was it not faster?", anchor=False)
+    if newest_of > 1:
+        st.caption(f"This is about the newest of these {newest_of} answers alone.")
     with st.container(key="advice", gap="small"):
         for advice in advise(answer, machine_of(answer, target)):
             _draw(advice)

@@ -13,7 +13,6 @@ from utils.charts import performance as figures
 from utils.chat import performance_wording as wording
 from utils.chat.answer_groups import AnswerGroup, speed_of
 from utils.chat.markdown import literal
-from utils.chat.model_wording import size
 from utils.chat.snapshots import JobSnapshot
 from utils.chat.wording import switch_sentence
 from utils.engine import memory
@@ -25,6 +24,7 @@ from utils.round_figures import (
     time_split,
     usual_length,
 )
+from utils.sizes import size
 
 LEAST_WIDTH = 360
 SPEEDS = 100

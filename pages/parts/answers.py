@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import lru_cache
+from collections.abc import Callable
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from pages.parts import turn_actions
+from pages.parts.answer_text import (
+    draw_error,
+    draw_parts,
+    draw_thought,
+    has_thought,
+    parts_of,
+    settled_parts,
+)
 from pages.parts.attachments import draw_attachments
 from pages.parts.charts import draw_acceptance, draw_draft_length, draw_speedup
 from pages.parts.live import PANEL, draw_panel
@@ -16,34 +23,29 @@ from pages.parts.rating import draw_rating
 from utils.chat import wording
 from utils.chat.conversation import Conversation, Turn
 from utils.chat.jobs import get_board
-from utils.chat.markdown import literal, safe_markdown
-from utils.chat.passages import Passage, Passages, passages, pieces
+from utils.chat.markdown import literal
 from utils.chat.snapshots import JobSnapshot
-from utils.chat.token_sources import source_html, source_pieces
 
 TEXT_S = 0.1
 CHARTS_S = 0.5
-# To the browser another label is another fold, which begins closed: this one never changes.
-THOUGHT = "Thought"
-# Most pieces of a growing text are those of the last time.
-_safe = lru_cache(maxsize=256)(safe_markdown)
 
 
 def draw_turn(
     turn: Turn, conversation: Conversation, *, is_last: bool, shows_sources: bool
 ) -> None:
     """Draw a question, its answer as far as it is, and what can be done with both."""
-    _draw_question(turn, conversation)
+    with st.container():
+        st.fragment(_draw_question)(turn, conversation)
     with st.chat_message("assistant", avatar=":material/bolt:"):
         if is_last:
             _draw_last_answer(turn, conversation, shows_sources=shows_sources)
-        elif turn.answer is not None:
-            with st.container():
-                st.fragment(_draw_finished)(turn, conversation, shows_sources=shows_sources)
-        turn_actions.draw_actions(turn, conversation, is_last=is_last)
-        if is_last and turn.answer is not None:
-            with st.container():
-                st.fragment(draw_rating)(turn, conversation)
+        else:
+            if turn.answer is not None:
+                _draw_settled(turn.answer, key=turn.id, shows_sources=shows_sources)
+                draw_error(turn.answer)
+                with st.container():
+                    st.fragment(_draw_details)(turn, conversation)
+            turn_actions.draw_actions(turn, conversation, is_last=False)
 
 
 def _draw_question(turn: Turn, conversation: Conversation) -> None:
@@ -55,7 +57,9 @@ def _draw_question(turn: Turn, conversation: Conversation) -> None:
         if turn_actions.is_edited(turn):
             turn_actions.draw_edit_form(turn)
         else:
-            with st.container(horizontal=True, wrap=False, gap="small"):
+            with st.container(
+                horizontal=True, wrap=False, gap="small", vertical_alignment="center"
+            ):
                 st.text(turn.question, width="stretch")
                 turn_actions.draw_edit_button(turn, is_disabled=conversation.is_answering)
         draw_attachments(turn)
@@ -66,50 +70,84 @@ def _draw_last_answer(turn: Turn, conversation: Conversation, *, shows_sources: 
 
     Text and charts have a rhythm each: charts are far dearer for the browser.
     """
-    is_live = turn.answer is None
     if not turn.settings.speculative.performance_monitoring:
-        with st.container():
-            _live(_draw_growing, TEXT_S if is_live else None)(
-                turn, conversation, shows_sources=shows_sources
-            )
+        _draw_last_column(turn, conversation, shows_sources=shows_sources)
         return
     text, panel = st.columns([5, 2], gap="large")
     with text:
-        _live(_draw_growing, TEXT_S if is_live else None)(
-            turn, conversation, shows_sources=shows_sources
-        )
+        _draw_last_column(turn, conversation, shows_sources=shows_sources)
     with panel, st.container(key=PANEL, gap="small"):
-        _live(_draw_panel, CHARTS_S if is_live else None)(turn)
+        _live(_draw_panel, CHARTS_S if turn.answer is None else None)(turn)
+
+
+def _draw_last_column(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
+    """Draw the text of the last answer, what can be done with it, and what is thought of it."""
+    _draw_last_text(turn, conversation, shows_sources=shows_sources)
+    turn_actions.draw_actions(turn, conversation, is_last=True)
+    if turn.answer is not None:
+        with st.container():
+            st.fragment(draw_rating)(turn, conversation)
+
+
+def _draw_last_text(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
+    """Draw what stands of the last answer once, and what still grows in a rhythm of its own."""
+    answer = turn.answer or _running(turn)
+    settled = settled_parts(parts_of(answer, shows_sources=shows_sources))
+    if settled:
+        _draw_settled(answer, settled, key=turn.id, shows_sources=shows_sources)
+    with st.container():
+        _live(_draw_growing, TEXT_S if turn.answer is None else None)(
+            turn, conversation, settled=settled, shows_sources=shows_sources
+        )
+
+
+def _draw_settled(
+    answer: JobSnapshot, settled: int | None = None, *, key: str, shows_sources: bool
+) -> None:
+    """Draw the first parts of an answer, all where no number is given, and its thought."""
+    if has_thought(answer, shows_sources=shows_sources):
+        with st.container():
+            st.fragment(draw_thought)(answer, key=key)
+    # Only a text that is long may be left out of the layout: what is short would jump in view.
+    with st.container(key=f"settled_{key}" if settled else None):
+        draw_parts(parts_of(answer, shows_sources=shows_sources)[:settled])
 
 
 def _live(draw: Callable[..., None], every_s: float | None) -> Callable[..., None]:
     return st.fragment(draw, run_every=every_s)
 
 
-def _draw_finished(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
-    """Draw an answer that is not the last one; its charts and ratings are folded away."""
+def _draw_details(turn: Turn, conversation: Conversation) -> None:
+    """Draw what is folded away of an answer that is not the last one: charts and ratings."""
     if turn.answer is None:
         return
-    _draw_text(turn.answer, key=turn.id, shows_sources=shows_sources)
     details = _draw_figures(turn.answer, key=turn.id, has_charts=True)
     if details is not None:
         with details:
             draw_rating(turn, conversation)
 
 
-def _draw_growing(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
+def _draw_growing(
+    turn: Turn, conversation: Conversation, *, settled: int, shows_sources: bool
+) -> None:
+    """Draw the parts of an answer that may still change, and what is told of it."""
     answer = turn.answer or _running(turn)
     # What comes and goes has a place of its own, so that nothing else moves.
     with st.container():
         _draw_progress(answer)
-    _draw_text(answer, key=turn.id, shows_sources=shows_sources)
+    if not settled and has_thought(answer, shows_sources=shows_sources):
+        draw_thought(answer, key=turn.id)
+    parts = parts_of(answer, shows_sources=shows_sources)
+    draw_parts(parts[settled:], are_fine=True)
+    draw_error(answer)
     if turn.answer is not None:
         _draw_figures(answer, key=turn.id, has_charts=False)
         return
     st.caption(literal(wording.quiet_line(answer)) or "\u00a0")
-    if not any(
+    is_current = any(
         known.job_id == turn.job_id and known.answer is None for known in conversation.turns
-    ):
+    )
+    if not is_current or settled_parts(parts) > settled:
         st.rerun()
 
 
@@ -124,60 +162,12 @@ def _running(turn: Turn) -> JobSnapshot:
     return job.snapshot()
 
 
-def _has_settled(turn: Turn, conversation: Conversation) -> bool:
-    turns = conversation.turns
-    return not turns or turns[-1].job_id != turn.job_id or turns[-1].answer is not None
-
-
 def _draw_progress(answer: JobSnapshot) -> None:
     line = wording.progress_line(answer)
     if answer.state == "prefilling" and answer.prompt_total:
         st.progress(wording.prompt_share(answer), text=line)
     elif line:
         st.markdown(f":shimmer[{literal(line)}]")
-
-
-def _draw_text(answer: JobSnapshot, *, key: str, shows_sources: bool) -> None:
-    """Draw thought and answer; with sources, all the text as it was written."""
-    if shows_sources and answer.runs:
-        for piece in source_pieces(answer.runs):
-            st.html(source_html(piece))
-        for handover in answer.handovers:
-            _draw_handover(handover.reason)
-    else:
-        shown = passages(answer)
-        if shown.thought or shown.is_thinking:
-            _draw_thought(answer, shown, key=key)
-        _draw_passages(shown.answer)
-    if answer.error:
-        st.error(literal(wording.sentence(answer.error)), icon=":material/error:")
-
-
-def _draw_thought(answer: JobSnapshot, shown: Passages, *, key: str) -> None:
-    """Draw a thought folded away, and under it that it is still going on."""
-    text = "".join(passage.text for passage in shown.thought)
-    line = wording.thought_label(answer, text, is_thinking=shown.is_thinking)
-    fold = st.expander(THOUGHT, type="compact", key=f"thought_{key}", on_change="rerun")
-    if fold.open:
-        with fold, st.container(key=f"thought_text_{key}"):
-            _draw_passages(shown.thought)
-    with st.container():
-        if shown.is_thinking and answer.is_active:
-            st.markdown(f":shimmer[{literal(line)}]")
-        else:
-            st.caption(literal(line))
-
-
-def _draw_passages(shown: Iterable[Passage]) -> None:
-    for passage in shown:
-        if passage.handover:
-            _draw_handover(passage.handover)
-        for piece in pieces(passage.text):
-            st.markdown(_safe(piece), anchors=False)
-
-
-def _draw_handover(reason: str) -> None:
-    st.caption(f"\N{EM DASH} {literal(reason)} \N{EM DASH}")
 
 
 def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> DeltaGenerator | None:

@@ -19,6 +19,7 @@ from pages.parts.rows import Row, draw_row
 from pages.parts.transfer import ask_for_export, ask_for_import, draw_transfer
 from utils.chat.archive import ConversationSummary, get_archive
 from utils.chat.markdown import literal
+from utils.chat.shelf import get_shelf
 from utils.chat.wording import sentence
 from utils.errors import RequestError, StorageError
 
@@ -42,11 +43,15 @@ def draw_conversations() -> None:
                 ":material/visibility_off: Temporary chat: in no list, on no disk, and gone with "
                 "the app."
             )
+        if problem := get_shelf().problem:
+            st.caption(f":material/warning: {literal(sentence(problem))}")
         try:
             _draw_undo()
             _draw_list()
         except StorageError as error:
-            st.caption(literal(sentence(f"chats cannot be listed: {error}")))
+            # What is not kept for the same reason is told already.
+            if not problem:
+                st.caption(literal(sentence(f"chats cannot be listed: {error}")))
     draw_leaving()
     if st.session_state.get(_SEARCHING):
         _draw_search()
@@ -131,11 +136,12 @@ def _draw_list() -> None:
     chats = get_archive().list(session.owner(), limit=limit + 1)
     if not chats:
         return
+    answering = get_shelf().answering(session.owner())
     with st.container(key="chat_list", gap="xxsmall"):
         for day, group in group_by_day(chats[:limit], datetime.now(_zone())).items():
             st.caption(day)
             for chat in group:
-                draw_row(_row(chat))
+                draw_row(_row(chat, is_busy=chat.id in answering))
         if len(chats) > limit:
             st.button(
                 "Show older chats",
@@ -146,7 +152,7 @@ def _draw_list() -> None:
             )
 
 
-def _row(chat: ConversationSummary) -> Row:
+def _row(chat: ConversationSummary, *, is_busy: bool) -> Row:
     return Row(
         key=f"chat_{chat.id}",
         name=chat.title,
@@ -157,6 +163,7 @@ def _row(chat: ConversationSummary) -> Row:
             "Delete": partial(_delete, chat.id, chat.title),
         },
         is_selected=chat.id == session.open_conversation().id,
+        note="Its answer is still being written" if is_busy else "",
     )
 
 

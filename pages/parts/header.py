@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages.parts import model_choice
-from pages.parts.settings import draft_label, drafting_problem, read_settings
+from pages.parts import model_choice, session
+from pages.parts.settings import HEADER, draft_label, drafting_problem, read_settings
 from utils.chat import model_wording, wording
 from utils.chat.conversation import Conversation
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal
+from utils.chat.shelf import get_shelf
 from utils.chat.snapshots import JobSnapshot
 from utils.engine import runtime
 from utils.errors import RequestError
@@ -31,12 +32,13 @@ def draw_header(conversation: Conversation) -> None:
     ready = engine.client.health.ready
     is_starting = not engine.startup.snapshot().is_complete
     is_loading = model_choice.loading().is_running
+    writing = _writing_elsewhere(conversation)
     waits = conversation.is_answering or is_starting or is_loading or not ready
     # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
     # a gap there and shifts nothing that follows.
     with st.container():
-        st.fragment(_draw, run_every=POLL_S if waits else IDLE_POLL_S)(
-            conversation, drawn=(ready, is_loading, _listed())
+        st.fragment(_draw, run_every=POLL_S if waits or writing else IDLE_POLL_S, key=HEADER)(
+            conversation, drawn=(ready, is_loading, writing, _listed())
         )
 
 
@@ -50,7 +52,8 @@ def _draw(conversation: Conversation, *, drawn: tuple[object, ...]) -> None:
     if line := wording.startup_line(engine.startup.snapshot()):
         st.caption(literal(line[0].upper() + line[1:]))
     model_choice.read_catalogue()
-    if drawn != (engine.client.health.ready, model_choice.loading().is_running, _listed()):
+    ready, is_loading = engine.client.health.ready, model_choice.loading().is_running
+    if drawn != (ready, is_loading, _writing_elsewhere(conversation), _listed()):
         st.rerun()
 
 
@@ -77,6 +80,11 @@ def _listed() -> tuple[object, ...]:
         for entry in catalogue.entries
     ]
     return (catalogue.ollama_problem, *entries)
+
+
+def _writing_elsewhere(conversation: Conversation) -> frozenset[str]:
+    """Return the other chats that the list marks: the end of an answer is to be seen there."""
+    return get_shelf().answering(session.owner()) - {conversation.id}
 
 
 def _running(conversation: Conversation) -> JobSnapshot | None:

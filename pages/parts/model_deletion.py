@@ -78,7 +78,9 @@ def _delete(name: str) -> str:
 
 def _problem(entry: CatalogueEntry) -> str:
     catalogue, settings = runtime.get_engine().catalogue.current, get_settings()
-    asked = {answer.request.model.name or settings.target_model for answer in get_board().running()}
+    running = get_board().running()
+    asked = {answer.request.model.name or settings.target_model for answer in running}
+    asked |= {answer.drafter for answer in running if answer.drafter}
     answering = {found.name for name in asked if (found := catalogue.find(name))}
     health = runtime.get_engine().client.health
     return model_wording.deletion_problem(entry, health, answering, current_target().name)

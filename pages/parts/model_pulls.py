@@ -15,6 +15,7 @@ from utils.engine import runtime
 from utils.errors import RequestError
 from utils.model_store import ModelStore
 from utils.pulls import PullSnapshot
+from utils.sizes import size
 
 NAME = "pull_name"
 POLL_S = 0.5
@@ -77,7 +78,7 @@ def _draw_board() -> None:
     board = runtime.get_engine().pulls
     if space := ModelStore(get_settings()).free_space():
         folder, free_bytes = space
-        st.caption(literal(f"{model_wording.size(free_bytes)} free in {folder}"))
+        st.caption(literal(f"{size(free_bytes)} free in {folder}"))
     pulls = [pull for pull in board.jobs() if pull.state != "done" and _key(pull) not in _hidden()]
     for pull in reversed(pulls):
         _draw_pull(pull)

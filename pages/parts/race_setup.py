@@ -8,6 +8,7 @@ import streamlit as st
 
 from config import AUTO, get_settings
 from pages.parts import model_choice, session
+from pages.parts.fields import draw_number
 from pages.parts.race_values import (
     ARMS,
     BOUNDS,
@@ -174,16 +175,7 @@ def _draw_common() -> None:
 
 
 def _draw_number(name: str, label: str, step: float, **options: Any) -> None:
-    low, high = BOUNDS[name]
-    st.number_input(
-        label,
-        min_value=low,
-        max_value=high,
-        step=step,
-        key=PREFIX + name,
-        persist_state="session",
-        **options,
-    )
+    draw_number(PREFIX + name, BOUNDS[name], label, step, **options)
 
 
 def _entrant(side: Side) -> Entrant:

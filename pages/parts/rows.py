@@ -16,7 +16,10 @@ _RENAMED = "renamed_row"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: `key` is unique in the page; `actions` are callbacks by what the menu calls them."""
+    """One row: `key` is unique in the page; `actions` are callbacks by what the menu calls them.
+
+    `note` says what is going on in it, and marks it.
+    """
 
     key: str
     name: str
@@ -24,6 +27,7 @@ class Row:
     rename: Callable[[str], None]
     actions: Mapping[str, Callable[[], None]]
     is_selected: bool = False
+    note: str = ""
 
 
 def draw_row(row: Row) -> None:
@@ -41,6 +45,8 @@ def draw_row(row: Row) -> None:
         st.button(
             literal(row.name),
             type="secondary" if row.is_selected else "tertiary",
+            icon="spinner" if row.note else None,
+            help=row.note or None,
             on_click=row.select,
             width="stretch",
             wrap=False,

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from config import SamplingParams
+from pages.parts.fields import draw_number
 from utils.chat.markdown import literal
 from utils.chat.wording import sentence
 from utils.errors import RequestError
@@ -137,13 +138,4 @@ def _draw_json() -> None:
 
 
 def _draw_number(name: str, label: str, step: float, **options: Any) -> None:
-    low, high = BOUNDS[name]
-    st.number_input(
-        label,
-        min_value=low,
-        max_value=high,
-        step=step,
-        key=PREFIX + name,
-        persist_state="session",
-        **options,
-    )
+    draw_number(PREFIX + name, BOUNDS[name], label, step, **options)

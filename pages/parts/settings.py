@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import streamlit as st
 from pydantic import ValidationError
 
@@ -31,6 +34,7 @@ from utils.errors import RequestError, SpecChatError
 DRAFT_LENGTHS = {"adaptive": "Adaptive", "fixed": "Fixed"}
 HOW_TO_ANSWER = "How the model should answer; empty: no system prompt."
 SHOWN_CHARS = 500
+SPECULATION, HEADER = "speculation", "header"
 VERIFIERS = {
     "coupled": "Coupled: same seed, same text as without drafts",
     "rejection": "Rejection sampling, token by token",
@@ -43,29 +47,17 @@ def draw_settings() -> None:
     set_defaults()
     model_choice.settle_choice()
     take_defaults(model_choice.current_target())
-    assignment.settle_assignment()
     draw_conversations()
     with st.sidebar:
         model_choice.draw_model_choice()
-        _draw_speculation(model_choice.current_target())
+        _draw_apart(_draw_speculation, key=SPECULATION)
         with st.expander("Sampling", icon=":material/casino:"):
-            wanted = model_choice.current_target().sampling(get_settings())
-            draw_sampling(hottest=wanted.temperature)
+            _draw_apart(_draw_sampling)
         with st.expander("System prompt", icon=":material/badge:"):
-            st.text_area(
-                "System prompt",
-                key=PREFIX + "system_prompt",
-                persist_state="session",
-                height=140,
-                max_chars=MAX_SYSTEM_PROMPT_CHARS,
-                placeholder=_system_hint(model_choice.current_target()),
-                label_visibility="collapsed",
-            )
+            _draw_apart(_draw_system_prompt)
         with st.expander("Advanced", icon=":material/tune:"):
-            _draw_verifier()
-            draw_penalties()
+            _draw_apart(_draw_advanced)
         draw_presets()
-    keep_values()
 
 
 def read_settings() -> AnswerSettings:
@@ -116,6 +108,49 @@ def drafting_problem() -> str:
     return next(draft.sentence for draft in drafts if draft.name == LOOKUP)
 
 
+def _draw_apart(draw: Callable[[], None], *, key: str | None = None) -> None:
+    """Draw settings that decide answers to come: a change of one draws these anew, and no more."""
+    with st.container():
+        st.fragment(_draw_and_keep, key=key)(draw)
+
+
+def _draw_and_keep(draw: Callable[[], None]) -> None:
+    draw()
+    keep_values()
+
+
+def _draw_sampling() -> None:
+    target = model_choice.current_target()
+    draw_sampling(hottest=target.sampling(get_settings()).temperature)
+
+
+def _draw_system_prompt() -> None:
+    st.text_area(
+        "System prompt",
+        key=PREFIX + "system_prompt",
+        persist_state="session",
+        height=140,
+        max_chars=MAX_SYSTEM_PROMPT_CHARS,
+        placeholder=_system_hint(model_choice.current_target()),
+        label_visibility="collapsed",
+    )
+
+
+def _draw_advanced() -> None:
+    _draw_verifier()
+    draw_penalties()
+
+
+def _show_mode() -> None:
+    """Have the header say how the next answer is written now, beside what was changed."""
+    st.rerun([SPECULATION, HEADER])
+
+
+def _take_switch() -> None:
+    assignment.take_own_choice()
+    _show_mode()
+
+
 def _system_hint(target: Target) -> str:
     system = " ".join(target.system.split())
     shown = system if len(system) <= SHOWN_CHARS else f"{system[:SHOWN_CHARS]}…"
@@ -149,7 +184,9 @@ def draft_labels(drafts: list[RankedDraft]) -> dict[str, str]:
     return {AUTO: f"Automatic: {best.label}", **offered}
 
 
-def _draw_speculation(target: Target) -> None:
+def _draw_speculation() -> None:
+    assignment.settle_assignment()
+    target = model_choice.current_target()
     problem, decision = drafting_problem(), assignment.next_decision()
     if problem or decision.why == "stopped":
         # Another key, so that the user's choice comes back with a model that can.
@@ -165,18 +202,20 @@ def _draw_speculation(target: Target) -> None:
             "Speculative decoding",
             key=PREFIX + "enabled",
             persist_state="session",
-            on_change=assignment.take_own_choice,
+            on_change=_take_switch,
             help="A draft proposes tokens and the target verifies several in one pass. "
             "The answer follows the target's own distribution, on or off.",
         )
     assignment.draw_note(decision)
     enabled = not problem and value("enabled")
     _draw_drafts(drafts_of(target), enabled=enabled)
-    _draw_draft_length(enabled=enabled)
+    _draw_apart(partial(_draw_draft_length, enabled=enabled))
     st.toggle(
         "Show token sources",
         key=PREFIX + "show_sources",
         persist_state="session",
+        # All answers are drawn otherwise.
+        on_change=st.rerun,
         help="Mark every token of the answers by where it came from.",
     )
     if shows_sources():
@@ -195,6 +234,7 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
         key=PREFIX + "draft_model",
         persist_state="session",
         disabled=not enabled,
+        on_change=_show_mode,
         help="Automatic takes the best of what is installed: by vocabulary, size, memory and cost.",
     )
     if not labels:

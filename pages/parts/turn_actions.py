@@ -138,7 +138,11 @@ def _draw_versions(turn: Turn, conversation: Conversation) -> None:
 
 
 def _edit(turn_id: str | None) -> None:
+    """Have the question drawn as a form, alone, unless another one is a form no more."""
+    edited = st.session_state.get(_EDITED)
     st.session_state[_EDITED] = turn_id
+    if turn_id and edited and edited != turn_id:
+        st.rerun()
 
 
 def _ask_again(turn_id: str) -> None:
@@ -149,6 +153,7 @@ def _ask_again(turn_id: str) -> None:
         )
     ):
         _edit(None)
+    st.rerun()
 
 
 def _regenerate(turn_id: str) -> None:

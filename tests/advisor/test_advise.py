@@ -205,7 +205,7 @@ def test_a_target_that_is_too_large_for_the_machine_is_told(has_gpu, tells_gpu):
     machine = Machine(target_bytes=8 * 2**30, has_gpu=has_gpu)
     answer = answer_of([round_of(verify_s=0.4)] * 8, plain=2.5)
     advice = advice_on("The target is heavy for this machine", answer, machine)
-    assert "2.5 tokens/s: all of its 8.0 GiB" in advice.finding
+    assert "2.5 tokens/s: all of its 8.6 GB" in advice.finding
     assert ("GPU" in advice.step) == tells_gpu
 
 
@@ -219,7 +219,7 @@ def test_a_busy_machine_is_told_by_its_pace_and_by_its_load():
 def test_short_memory_is_told_and_unknown_memory_is_not():
     title = "Memory is short"
     assert (
-        "200 MiB" in advice_on(title, answer_of(GOOD), Machine(available_bytes=200 * 2**20)).finding
+        "210 MB" in advice_on(title, answer_of(GOOD), Machine(available_bytes=200 * 2**20)).finding
     )
     assert title not in titles(answer_of(GOOD), Machine(available_bytes=None))
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.browser.walk import IS_DRAWN
+
 pytestmark = pytest.mark.browser
 
 ANSWER = '[aria-label="Chat message from assistant"]'
@@ -38,6 +40,8 @@ def stop(page):
     bottom = page.get_by_test_id("stBottomBlockContainer")
     bottom.get_by_role("button", name=re.compile("^Stop")).click()
     page.get_by_role("button", name="Regenerate").wait_for()
+    # A click while the page is still being drawn may be lost.
+    page.wait_for_function(IS_DRAWN)
 
 
 def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app, visit):

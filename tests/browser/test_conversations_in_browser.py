@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.browser.test_app_in_browser import ANSWER, ask, length, stop, wait_for_text
+from tests.browser.walk import IS_DRAWN
 from tests.served_app import served_app
 
 pytestmark = pytest.mark.browser
@@ -16,6 +17,8 @@ SEARCH = "Words of a question or an answer"
 def say(page, question):
     ask(page, question)
     page.get_by_role("button", name="Regenerate").wait_for()
+    # A click while the page is still being drawn may be lost.
+    page.wait_for_function(IS_DRAWN)
 
 
 def new_chat(page):

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.browser.test_app_in_browser import ask, stop, wait_for_text
+from tests.browser.walk import IS_DRAWN
 
 pytestmark = pytest.mark.browser
 
@@ -16,6 +17,8 @@ ANSWER = '[aria-label="Chat message from assistant"]'
 
 def wait_for_end(page):
     page.get_by_role("button", name="Regenerate").wait_for()
+    # A click while the page is still being drawn may be lost.
+    page.wait_for_function(IS_DRAWN)
 
 
 def test_a_question_with_a_file_is_edited_and_both_versions_are_there(app, visit):
@@ -38,6 +41,22 @@ def test_a_question_with_a_file_is_edited_and_both_versions_are_there(app, visit
         page.get_by_role("button", name="Earlier version").click()
         page.get_by_text("1 / 2").wait_for()
         page.locator(QUESTION).get_by_text("Count from 1 to 12.").wait_for()
+
+
+def test_one_question_is_edited_at_a_time(app, visit):
+    with visit(app.url) as page:
+        for question in ("Count from 1 to 3.", "Count from 1 to 4."):
+            ask(page, question)
+            page.locator(ANSWER).filter(has_text="tokens/s").last.wait_for()
+            wait_for_end(page)
+        form = page.get_by_label("Edit the question")
+        page.get_by_role("button", name="Edit").first.click()
+        form.wait_for()
+        page.get_by_role("button", name="Edit").last.click()
+        page.locator(QUESTION).last.get_by_label("Edit the question").wait_for()
+        assert form.count() == 1
+        page.get_by_role("button", name="Cancel").click()
+        page.locator(QUESTION).get_by_text("Count from 1 to 4.").wait_for()
 
 
 def test_an_answer_is_copied_as_it_was_written(app, visit):

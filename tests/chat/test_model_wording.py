@@ -13,6 +13,7 @@ from utils.chat import model_wording
 from utils.chat.answer_record import AnswerRecord
 from utils.chat.targets import Loading, Target
 from utils.engine.health import EngineHealth
+from utils.engine.protocol import Stats
 from utils.events import Mode
 from utils.model_catalogue import Catalogue
 from utils.pulls import PullSnapshot
@@ -227,6 +228,12 @@ def test_ollama_is_told_by_its_version_or_by_what_is_wrong():
     assert model_wording.ollama_badge(down).reason == "Ollama is not running: start it."
 
 
+def _drafting_with(name, path="/models/draft.gguf"):
+    draft = replace(READY.model, name=name, path=path)
+    stats = Stats(id="", rss_bytes=1, cached_tokens=0, target=READY.model, draft=draft, answers=1)
+    return replace(READY, stats=stats)
+
+
 def test_only_what_nobody_uses_may_be_deleted():
     def problem(entry=LLAMA, health=READY, answering=(), chosen="embedded"):
         return model_wording.deletion_problem(entry, health, answering, chosen)
@@ -235,5 +242,9 @@ def test_only_what_nobody_uses_may_be_deleted():
     assert problem() == ""
     assert "writing an answer" in problem(answering=("llama:3b",))
     assert "the engine has llama:3b loaded" in problem(health=loaded)
+    assert "drafts with llama:3b" in problem(health=_drafting_with(LLAMA.name))
+    assert "drafts with llama:3b" in problem(health=_drafting_with("a.gguf", path=LLAMA.path))
+    assert problem(health=_drafting_with("another", path="/models/another.gguf")) == ""
+    assert problem(health=replace(_drafting_with(LLAMA.name), live=False)) == ""
     assert "model of your chat" in problem(chosen="llama:3b")
     assert "only Ollama's" in problem(entry=replace(LLAMA, is_in_ollama=False))

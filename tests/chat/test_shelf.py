@@ -93,6 +93,18 @@ def test_a_full_shelf_keeps_a_conversation_that_is_being_answered(writing):
     assert shelf.find(newest.id) is newest
 
 
+def test_the_shelf_tells_in_which_chats_of_somebody_an_answer_is_being_written(writing):
+    busy, gate, job = writing
+    shelf = ConversationShelf()
+    for conversation in (busy, Conversation(owner="me"), Conversation(owner="another")):
+        shelf.put(conversation)
+    assert shelf.answering("me") == {busy.id}
+    assert shelf.answering("another") == set()
+    gate.opened.set()
+    assert job.wait(5)
+    assert shelf.answering("me") == set()
+
+
 def test_there_is_one_shelf_a_process():
     assert get_shelf() is get_shelf()
 

@@ -31,6 +31,11 @@ def wait_for_answer(page):
     return check(page.run())
 
 
+def draw_all(page):
+    """Take what was set, which may draw a part of the page alone, and draw the page."""
+    return check(check(page.run()).run())
+
+
 def job_of(page):
     conversation = page.session_state["conversation"]
     job = get_board().find(conversation.turns[-1].job_id)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from config import get_settings
 from tests.chat.stand_in import BASELINE, READY, Gate, finished, round_of, script
-from tests.pages.steps import ask, check, job_of, open_page, shown, wait_for_answer
+from tests.pages.steps import ask, check, draw_all, job_of, open_page, shown, wait_for_answer
 from utils.chat.shelf import get_shelf
 from utils.draft_ranking import RankedDraft
 from utils.engine.health import EngineHealth
@@ -53,7 +53,7 @@ def test_settings_reach_the_engine(engine, page):
     page.text_area(key="setting_system_prompt").set_value("Be brief.")
     page.text_area(key="setting_stop").set_value("END\n\nSTOP")
     page.selectbox(key="setting_verifier").select("block")
-    check(page.run())
+    draw_all(page)
     ask(page, "Hello?")
     wait_for_answer(page)
 

@@ -223,7 +223,24 @@ def test_the_chat_works_where_nothing_can_be_kept(engine, monkeypatch):
     page = open_page()
     say(page, "Hello?")
     assert "Hello there." in shown(page)
-    assert "disk is full" in shown(page)
+    captions = [caption.value for caption in page.caption if "disk is full" in caption.value]
+    assert captions[0].startswith(":material/warning: Conversations are not kept at present")
+    assert "Chats cannot be listed" not in shown(page)
+
+
+def test_a_chat_whose_answer_is_being_written_is_marked(engine, chats):
+    gate = Gate()
+    engine.client.scripts.append([gate, *script(["Meow"])])
+    ask(chats, "What do they say?")
+    assert gate.reached.wait(10)
+    select(chats, "Tell me of bears")
+    marks = {button.label: button.proto.icon for button in chats.button}
+    assert (marks["Tell me of cats"], marks["Tell me of bears"]) == ("spinner", "")
+
+    gate.opened.set()
+    select(chats, "Tell me of cats")
+    wait_for_answer(chats)
+    assert not any(button.proto.icon == "spinner" for button in chats.button)
 
 
 def test_days_are_those_of_the_reader():

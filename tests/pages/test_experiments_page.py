@@ -7,7 +7,7 @@ import pytest
 from config import RolloutConfig
 from tests.chat.stand_in import Gate, script
 from tests.experiments.simulated import experiment, outcome
-from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
+from tests.pages.steps import ask, check, draw_all, open_page, shown, wait_for_answer
 from utils.errors import StorageError
 from utils.experiments import outcomes
 from utils.experiments.outcomes import list_outcomes, save_outcome
@@ -53,7 +53,8 @@ def test_chance_puts_the_switch_and_counts_the_answer(engine, browser, database,
 def test_the_users_own_switch_comes_first_and_leaves_the_answers_out(engine, browser, database):
     run_experiment(database, 0)
     page = open_page()
-    check(page.toggle(key=TOGGLE).set_value(True).run())
+    page.toggle(key=TOGGLE).set_value(True)
+    draw_all(page)
     assert "An experiment chose this" not in shown(page)
     ask(page, "1?")
     wait_for_answer(page)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from config import SamplingParams, get_settings
 from tests.chat.stand_in import EMBEDDED_ENTRY, MODEL, READY, Gate
-from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
+from tests.pages.steps import ask, check, draw_all, open_page, shown, wait_for_answer
 from utils.backends.modelfile import ModelDefaults
 from utils.backends.ollama_records import RunningModel
 from utils.backends.protocol import ModelChoice
@@ -138,7 +138,8 @@ def test_the_drafts_are_those_for_the_chosen_model(options, page):
     choose(page, "tale")
     box = page.selectbox(key="setting_draft_model")
     assert box.options == ["Automatic: Fit", "Fit", "Lookup"]
-    check(box.select("lookup").run())
+    box.select("lookup")
+    draw_all(page)
     assert page.selectbox(key="setting_draft_model").value == "lookup"
     choose(page, "llama:3b")
     box = page.selectbox(key="setting_draft_model")

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import streamlit as st
 
-from tests.chat.stand_in import EMBEDDED_ENTRY, READY, Gate
+from tests.chat.stand_in import BASELINE, EMBEDDED_ENTRY, READY, Gate
 from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
 from utils.backends.ollama_records import PullProgress, RunningModel
 from utils.chat.trials import TrialBoard
 from utils.draft_ranking import RankedDraft
+from utils.engine.protocol import Stats
 from utils.errors import ModelFileError, OllamaAnswerError, OllamaUnavailableError
+from utils.events import Mode, Started
 from utils.llama.probe import ProbeVerdict
 
 LLAMA = replace(
@@ -24,7 +26,7 @@ LLAMA = replace(
 )
 HELD = RunningModel("llama:3b", 2_100_000_000, 0, 4096, None)
 SMALL = RankedDraft(
-    "small", "small", "usable", "1/8 of the target's size, takes about 300 MiB", 1, 1.8
+    "small", "small", "usable", "1/8 of the target's size, takes about 300 MB", 1, 1.8
 )
 LOOKUP_DRAFT = RankedDraft("lookup", "Lookup", "usable", "takes no memory", 2, 1.1)
 LARGE = RankedDraft("large", "large", "too large", "does not fit in memory beside the target")
@@ -134,6 +136,29 @@ def test_a_model_that_the_engine_holds_is_not_deleted(engine, page):
     check(page.button(key="delete_llama:3b").click().run())
     assert "the engine has llama:\u20603b loaded" in page.warning[0].value.replace("The", "the")
     assert "Delete" not in labels(page)
+
+
+def test_a_model_that_the_engine_drafts_with_is_not_deleted(engine, page):
+    draft = replace(READY.model, name="llama:3b")
+    stats = Stats(id="", rss_bytes=1, cached_tokens=0, target=READY.model, draft=draft, answers=1)
+    engine.client.health = replace(READY, stats=stats)
+    check(page.button(key="delete_llama:3b").click().run())
+    assert "drafts with llama:\u20603b" in page.warning[0].value
+    assert "Delete" not in labels(page)
+
+
+def test_a_model_that_drafts_an_answer_is_not_deleted(engine, page):
+    gate = Gate()
+    engine.client.scripts.append(
+        [Started(3, 0, 1, BASELINE), Mode("speculative", "llama:3b", ""), gate]
+    )
+    check(page.switch_page("chat.py").run())
+    ask(page, "1?")
+    assert gate.reached.wait(10)
+    check(page.switch_page("models.py").run())
+    check(page.button(key="delete_llama:3b").click().run())
+    assert "is writing an answer" in page.warning[0].value
+    gate.opened.set()
 
 
 def test_a_model_that_writes_an_answer_is_not_deleted(engine, page):
@@ -261,7 +286,7 @@ def test_the_drafts_of_a_target_are_ranked_with_what_is_known_of_each(engine, mo
 
     said = plain(page)
     assert "1. small" in said
-    assert "1/8 of the target's size, takes about 300 MiB" in said
+    assert "1/8 of the target's size, takes about 300 MB" in said
     assert "Measured: 41.0 tokens/s, 1.50\N{MULTIPLICATION SIGN} plain, in 3 answers" in said
     assert "Does not fit in memory beside the target" in said
     assert "odd: the vocabularies have nothing in common" in said

@@ -123,6 +123,7 @@ def test_the_newest_answers_can_be_seen_together(engine):
     assert answers.options[-1] == "All together"
     check(answers.set_value("").run())
     assert "A round with drafts kept 3.0" in plain(page)
+    assert "about the newest of these 2 answers alone" in plain(page)
     assert not any("Draft length along" in alt for alt in charts(page))
 
 

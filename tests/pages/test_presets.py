@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tests.pages.steps import ask, check, open_page, wait_for_answer
+from tests.pages.steps import ask, check, draw_all, open_page, wait_for_answer
 from tests.pages.test_model_choice import LLAMA
 from utils.chat.presets import list_presets
 from utils.errors import StorageError
@@ -32,7 +32,7 @@ def change(page):
     page.number_input(key="setting_max_tokens").set_value(48)
     page.text_area(key="setting_stop").set_value("END")
     page.text_area(key="setting_system_prompt").set_value("Be brief.")
-    return check(page.run())
+    return draw_all(page)
 
 
 def test_settings_kept_under_a_name_come_back_by_a_click(engine, browser, page):
@@ -41,7 +41,7 @@ def test_settings_kept_under_a_name_come_back_by_a_click(engine, browser, page):
     page.toggle(key="setting_enabled").set_value(True)
     page.text_area(key="setting_stop").set_value("")
     page.text_area(key="setting_system_prompt").set_value("Be long.")
-    check(page.run())
+    draw_all(page)
 
     select(page, "Brief")
 

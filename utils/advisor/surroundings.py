@@ -5,6 +5,7 @@ from __future__ import annotations
 from utils.advisor.case import Advice, Case, Rule
 from utils.chat.wording import duration, figure, sentence
 from utils.round_figures import slowdown
+from utils.sizes import size
 
 LONG_PREFILL_S, LARGEST_PREFILL_SHARE = 1.0, 0.3
 LARGEST_OTHER_SHARE = 0.25
@@ -13,7 +14,6 @@ HEAVY_TOKENS_PER_SECOND = 8.0
 BUSY_LOAD = 1.5
 SLOW_PACE = 1.5
 SHORT_MEMORY_BYTES = 512 * 2**20
-GIB = 2**30
 
 
 def _another_wrote(case: Case) -> Advice | None:
@@ -88,7 +88,7 @@ def _heavy_target(case: Case) -> Advice | None:
     return Advice(
         "The target is heavy for this machine",
         f"Plain decoding yields {figure(speed)} tokens/s: all of its "
-        f"{machine.target_bytes / GIB:.1f} GiB are read for every pass.",
+        f"{size(machine.target_bytes)} are read for every pass.",
         f"Take a smaller model or one of fewer bits{gpu}.",
         share=0.6,
     )
@@ -116,7 +116,7 @@ def _short_memory(case: Case) -> Advice | None:
         return None
     return Advice(
         "Memory is short",
-        f"{left / 2**20:,.0f} MiB are left: what does not fit is read from disk again and again.",
+        f"{size(left)} are left: what does not fit is read from disk again and again.",
         "Close other programs, unload models of Ollama on the Models page, or take a smaller one.",
         share=0.7,
     )

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from config import EMBEDDED, Settings
 from utils.backends.ollama_records import RunningModel
 from utils.chat.snapshots import JobSnapshot
-from utils.chat.targets import Loading, Target, holds
+from utils.chat.targets import Loading, Target, drafts_with, holds
 from utils.chat.wording import Badge, sentence, size_share, text_only_sentence
 from utils.engine.health import EngineHealth
 from utils.model_catalogue import Catalogue, CatalogueEntry
 from utils.pulls import PullSnapshot
+from utils.sizes import size
 
 SOURCES = {"embedded": "comes with SpecChat", "folder": "in a model folder", "ollama": "Ollama's"}
 ABILITIES = {
@@ -38,15 +39,6 @@ SAMPLING_WORDS = {
 FOR_EVER = timedelta(days=365)
 
 
-def size(count_bytes: int) -> str:
-    """Return a size as Ollama counts it."""
-    if count_bytes >= 10**9:
-        return f"{count_bytes / 10**9:.1f} GB"
-    return (
-        f"{count_bytes / 10**6:.0f} MB" if count_bytes >= 10**6 else f"{count_bytes / 10**3:.0f} kB"
-    )
-
-
 def model_name(entry: CatalogueEntry) -> str:
     """Return what a model is called."""
     return "Embedded target" if entry.name == EMBEDDED else entry.name
@@ -55,7 +47,9 @@ def model_name(entry: CatalogueEntry) -> str:
 def model_label(entry: CatalogueEntry) -> str:
     """Return a model as a choice shows it: `llama3.2:3b · Q4_K_M · 2.0 GB`."""
     return _dots(
-        model_name(entry), entry.quantization, size(entry.size_bytes) if entry.size_bytes else ""
+        model_name(entry),
+        entry.quantization,
+        size(entry.size_bytes) if entry.size_bytes else "",
     )
 
 
@@ -267,7 +261,7 @@ def deletion_problem(
 ) -> str:
     """Say why a model may not be deleted now; empty where it may.
 
-    `answering` are the models that write answers, `chosen` the target of this session.
+    `answering` are the models that write or draft answers, `chosen` the target of this session.
     """
     if not entry.is_in_ollama:
         return "only Ollama's models can be deleted here"
@@ -275,6 +269,8 @@ def deletion_problem(
         return f"{entry.name} is writing an answer: wait for its end, or stop it"
     if holds(engine, entry):
         return f"the engine has {entry.name} loaded: choose another model in the chat first"
+    if drafts_with(engine, entry):
+        return f"the engine drafts with {entry.name}: take another draft in the chat, and ask first"
     if entry.name == chosen:
         return f"{entry.name} is the model of your chat: choose another one there first"
     return ""

@@ -71,8 +71,8 @@ def _cut(text: str, start: int, handovers: Sequence[Handover]) -> tuple[Passage,
     return tuple(passage for passage in passages if passage.text or passage.handover)
 
 
-def pieces(text: str) -> tuple[str, ...]:
-    """Cut Markdown into pieces of `PIECE_CHARS` or a little more; code that is cut goes on as code.
+def pieces(text: str, *, least_chars: int = PIECE_CHARS) -> tuple[str, ...]:
+    """Cut Markdown into pieces of so much or a little more; code that is cut goes on as code.
 
     Cuts are made between paragraphs, and elsewhere only where there are none for long.
     """
@@ -81,7 +81,7 @@ def pieces(text: str) -> tuple[str, ...]:
     for line in _lines(text):
         size = place - begin
         may_end = is_blank and not fence and not formula and _BEGINS_BLOCK.match(line)
-        if size >= LONGEST_PIECE_CHARS or (size >= PIECE_CHARS and may_end):
+        if size >= LONGEST_PIECE_CHARS or (size >= least_chars and may_end):
             done.append(head + text[begin:place])
             begin, head = place, first
         first, fence = next_fence(line.rstrip("\n"), first, fence)

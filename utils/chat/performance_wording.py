@@ -8,11 +8,11 @@ from datetime import datetime
 from config import EMBEDDED
 from utils.chat.answer_groups import AnswerGroup, speed_of, speedup_of
 from utils.chat.answer_history import AnswerFigures
-from utils.chat.model_wording import size
 from utils.chat.wording import TIMES, draft_name, duration, figure
 from utils.engine.figures import DraftFigures
 from utils.performance_monitor import RoundStats, ratio
 from utils.round_figures import Place, TimeSplit
+from utils.sizes import size
 
 UNKNOWN = "-"
 LEAST_SHARE = 0.005

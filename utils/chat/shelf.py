@@ -42,6 +42,12 @@ class ConversationShelf:
         """Why conversations are not kept at present, in a sentence; empty where they are."""
         return self._saver.problem if self._saver else ""
 
+    def answering(self, owner: str) -> frozenset[str]:
+        """Return the ids of the conversations of somebody that an answer is being written in."""
+        with self._lock:
+            held = tuple(self._conversations.values())
+        return frozenset(one.id for one in held if one.owner == owner and one.is_answering)
+
     def put(self, conversation: Conversation) -> None:
         """Keep the conversation, as the one used last, and save it now and after every change.
 

@@ -79,6 +79,12 @@ def holds(engine: EngineHealth, entry: CatalogueEntry) -> bool:
     return engine.live and engine.model is not None and engine.model.name == entry.name
 
 
+def drafts_with(engine: EngineHealth, entry: CatalogueEntry) -> bool:
+    """Tell whether a model is the draft that the engine used last, which it keeps open."""
+    draft = engine.stats.draft if engine.live and engine.stats is not None else None
+    return draft is not None and (draft.name == entry.name or draft.path == entry.path)
+
+
 def can_chat(entry: CatalogueEntry) -> bool:
     """Tell whether a model writes text, as far as its capabilities are known."""
     return not entry.capabilities or "completion" in entry.capabilities

@@ -11,10 +11,10 @@ from pathlib import Path
 from config import ModelOptions
 from utils.errors import ModelLoadError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
+from utils.sizes import size
 
 PROC = Path("/proc")
 _KIB = 1024
-_GIB = 2**30
 
 
 def fits(header: GGUFHeader, options: ModelOptions) -> bool | None:
@@ -33,7 +33,7 @@ def require_memory(header: GGUFHeader, options: ModelOptions) -> None:
     if fits(header, options) is False:
         needed = estimate_memory_bytes(header, options.context_tokens, options.cache_type)
         raise ModelLoadError(
-            f"model does not fit in memory: {header.name!r} takes about {needed / _GIB:.1f} GiB "
+            f"model does not fit in memory: {header.name!r} takes about {size(needed)} "
             "with this context; choose a smaller model or context"
         )
 
