@@ -97,7 +97,9 @@ def test_clicks_a_second_tab_and_a_reload_leave_a_running_answer_alone(endless_a
 
         second = page.context.new_page()
         second.goto(page.url)
-        second.get_by_text("Tell me a long story about a bear.").wait_for()
+        # The list of chats has the question for a title.
+        asked = second.get_by_label("Chat message from user")
+        asked.get_by_text("Tell me a long story about a bear.").wait_for()
         wait_for_text(second)
 
         seen = length(second)
