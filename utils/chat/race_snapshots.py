@@ -21,6 +21,7 @@ from utils.storage.votes import ArmName, Choice
 Side = Literal["a", "b"]
 RaceState = Literal["running", "explaining", "done", "stopped", "failed"]
 SIDES: tuple[Side, Side] = ("a", "b")
+TURNS: tuple[Side, ...] = ("a", "b", "b", "a")
 MOST_RUNS = 10
 MOST_TOKENS = 1024
 # From two or three times only, values drawn again say little about what a next run would give.
@@ -83,7 +84,7 @@ class RaceRequest:
     @property
     def order(self) -> tuple[Side, ...]:
         """Whose turn it is: A B B A and so on, so that drift of the machine hits both alike."""
-        return tuple("abba"[n % 4] for n in range(2 * self.runs_each))  # type: ignore[misc]
+        return tuple(TURNS[n % len(TURNS)] for n in range(2 * self.runs_each))
 
     def entrant(self, side: Side) -> Entrant:
         """Return how a side answers."""
