@@ -31,6 +31,9 @@ ARGUMENTS = (
 # that are long enough to be watched and stopped.
 ENDLESS = {
     "SPECCHAT_TARGET_MODEL": "costly",
+    # Whether drafting pays here and now is not what these tests are about: it drafts.
+    "SPECCHAT_SPECULATIVE__DRAFT_LENGTH": "fixed",
+    "SPECCHAT_SPECULATIVE__ACCEPTANCE_THRESHOLD": "0",
     "SPECCHAT_SAMPLING__LOGIT_BIAS": '{"0": -100, "1": -100, "2": -100}',
     "SPECCHAT_SAMPLING__MAX_TOKENS": "1900",
     "SPECCHAT_SAMPLING__SEED": "5",
