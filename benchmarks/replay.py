@@ -104,8 +104,8 @@ class _NoPicker:
     def pick(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
     ) -> tuple[int, Distribution, float]:
-        """Never asked."""
-        raise NotImplementedError
+        """Fail: the drafts are read off traces, where they were picked already."""
+        raise RuntimeError("a replayed draft picks no tokens: it was asked to")
 
     def is_end(self, token_id: int) -> bool:
         """Say no."""

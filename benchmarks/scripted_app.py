@@ -117,7 +117,7 @@ def _note_runs(path: Path) -> None:
         with path.open("a") as file:
             file.write(json.dumps({"ms": ms, "is_fragment": bool(data.fragment_id_queue)}) + "\n")
 
-    ScriptRunner._run_script = noted  # type: ignore[assignment,method-assign]
+    ScriptRunner._run_script = noted
 
 
 def _announce(url: str, conversation: Conversation) -> None:
@@ -138,9 +138,7 @@ def main() -> None:
     from streamlit.web import cli
 
     wanted = json.loads(sys.argv[1])
-    get_engine().answers = ScriptedAnswers(  # type: ignore[assignment]
-        int(wanted["tokens"]), wanted["tokens_per_s"]
-    )
+    get_engine().answers = ScriptedAnswers(int(wanted["tokens"]), wanted["tokens_per_s"])
     for number in range(OTHER_CHATS):
         _fill(SHORT_TURNS, f"thing {number + 1}")
     conversation = _fill(int(wanted["messages"]) // 2, "everything")

@@ -44,6 +44,7 @@ class ServedApp:
         while not is_so(*(answer := self.health())):
             assert self.process.poll() is None, "the app ended"
             assert time.monotonic() < deadline, f"waited {timeout_s} s in vain: {answer}"
+            # Health is asked for over HTTP: the app in its own process has no event to wait on.
             time.sleep(0.1)
         return answer[1]
 

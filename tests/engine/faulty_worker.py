@@ -43,7 +43,7 @@ NO_MEMORY = -2
 LITTLE_BYTES = 4 * 2**20
 
 _decode, _propose, _generate = LlamaSession.decode, ModelDrafter.propose, Engine.generate
-_open = LlamaModel.open.__func__  # type: ignore[attr-defined]
+_open = LlamaModel.open.__func__
 _llama_decode = native.llama_decode
 
 
@@ -59,10 +59,10 @@ class Injection:
 
     def install(self) -> None:
         """Put itself around what the worker calls."""
-        LlamaSession.decode = lambda *args, **rows: self.decode(*args, **rows)  # type: ignore[method-assign]
-        ModelDrafter.propose = lambda *args: self.propose(*args)  # type: ignore[method-assign]
-        Engine.generate = lambda *args: self.generate(*args)  # type: ignore[method-assign]
-        LlamaModel.open = lambda *args, **options: self.open(*args, **options)  # type: ignore[method-assign]
+        LlamaSession.decode = lambda *args, **rows: self.decode(*args, **rows)
+        ModelDrafter.propose = lambda *args: self.propose(*args)
+        Engine.generate = lambda *args: self.generate(*args)
+        LlamaModel.open = lambda *args, **options: self.open(*args, **options)
 
     async def generate(self, *args: Any) -> AsyncGenerator[Event, None]:
         self._is_answering = True
