@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import streamlit as st
@@ -15,9 +16,15 @@ import streamlit as st
 from api.browser_cookie import browser_cookie
 from api.headers import security_headers
 from api.health import health_route
+from api.page_addresses import page_routes
 from config import get_settings
 from utils.engine.runtime import close_engine, get_engine
 from utils.errors import ConfigError
+
+SCRIPT = Path(__file__).parent / "pages" / "main.py"
+# The chat is at the address of the app itself.
+PAGES = sorted({file.stem for file in SCRIPT.parent.glob("*.py")} - {"main", "chat"})
+DOCUMENT = files("streamlit") / "static" / "index.html"
 
 try:
     get_settings()
@@ -36,9 +43,10 @@ async def lifespan(_app: st.App) -> AsyncGenerator[None]:
 
 
 app = st.App(
-    Path(__file__).parent / "pages" / "main.py",
+    SCRIPT,
     routes=[
-        health_route(lambda: get_engine().client.health, lambda: get_engine().startup.snapshot())
+        health_route(lambda: get_engine().client.health, lambda: get_engine().startup.snapshot()),
+        *page_routes(PAGES, DOCUMENT.read_text(encoding="utf-8")),
     ],
     middleware=[security_headers(), browser_cookie()],
     lifespan=lifespan,

@@ -28,10 +28,11 @@ from benchmarks.models import Pair, grow
 from benchmarks.options import parse, ways_of
 from benchmarks.page import as_html
 from benchmarks.peers import PeerRates, measure_peers
-from benchmarks.replay import measured_costs, record_traces, rows_of
+from benchmarks.replay import rows_of
 from benchmarks.report import PairResult, Report
 from benchmarks.rig import PLAIN, Rig
 from benchmarks.tables import text_table
+from benchmarks.traces import measured_costs, record_traces
 from benchmarks.upkeep import controller_share, measure_memory
 from config import ModelOptions, SamplingParams
 from utils.prompt_suite import Suite, load_suite

@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Protocol
 
+from benchmarks.assisted_generation import transformers_engines
 from benchmarks.comparison import Setting
 from benchmarks.llama_server import LlamaServer, ServerSetting
-from benchmarks.python_peers import PythonLookup, assisted_generation
+from benchmarks.python_peers import PythonLookup
 from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
 from config import SamplingParams
 from utils.performance_monitor import ratio
@@ -139,7 +140,9 @@ def measure_peers(
             target, threads=options.threads, context_tokens=options.context_tokens
         )
         engines.append(stack.enter_context(closing(lookup)))
-        result.notes.append(assisted_generation())
+        generations, notes = transformers_engines(rig, tell)
+        engines += generations
+        result.notes += notes
         ask_all(engines, rig, suite, setting, result, tell)
     return result
 

@@ -1,9 +1,8 @@
-"""Peers in Python: llama-cpp-python's prompt lookup, and Transformers' assisted generation."""
+"""Peers in Python: llama-cpp-python with prompt lookup."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -55,14 +54,3 @@ class PythonLookup:
     def close(self) -> None:
         """Free the model."""
         self._llama.close()
-
-
-def assisted_generation() -> str:
-    """Say why Transformers' assisted generation is not among the peers."""
-    missing = [name for name in ("torch", "transformers") if find_spec(name) is None]
-    if missing:
-        return f"assisted generation was not measured: {' and '.join(missing)} not installed"
-    return (
-        "assisted generation was not measured: Transformers reads GGUF weights only after turning "
-        "them into 32-bit floats, which is no run on the same file"
-    )

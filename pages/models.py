@@ -12,6 +12,7 @@ from pages.parts.draft_table import draw_draft_table
 from pages.parts.model_deletion import draw_deletion
 from pages.parts.model_list import draw_models, draw_ollama
 from pages.parts.model_pulls import draw_pulls
+from utils.chat.model_wording import folder_name
 from utils.model_store import ModelStore
 
 PAGE_WIDTH = 960
@@ -21,15 +22,17 @@ STYLE = Path(__file__).parent / "parts" / "models.css"
 def draw_places() -> None:
     """Draw where models come from, where the chat has its sidebar too."""
     settings = get_settings()
+    own_folders = [folder_name(folder) for folder in settings.model_folders]
     with st.sidebar:
         for title, places in (
-            ("Ollama listens at", (settings.ollama_url,)),
-            ("Its files are looked for in", ModelStore(settings).folders),
-            ("Folders of GGUF files", settings.model_folders or ("none is set",)),
+            ("Ollama listens at", [settings.ollama_url]),
+            ("Its files are looked for in", map(folder_name, ModelStore(settings).folders)),
+            ("Folders of GGUF files", own_folders or ["none is set"]),
         ):
-            st.caption(title)
-            for place in places:
-                st.text(str(place))
+            with st.container(gap="xxsmall", key=f"places_{title}"):
+                st.caption(title)
+                for place in places:
+                    st.text(place)
 
 
 st.html(STYLE)

@@ -20,6 +20,8 @@ def suggested(name, architecture="llama", billions=8.0):
         ("llama3.2:3b", "llama3.2:1b"),
         ("Llama-3.2-3B-Instruct-Q4_K_M", "llama3.2:1b"),
         ("Meta-Llama-3-8B", "llama3.2:1b"),
+        ("Meta-Llama-3.1-8B-Instruct", "llama3.2:1b"),
+        ("Llama-3.3-70B-Instruct", "llama3.2:1b"),
         ("hf.co/bartowski/Qwen2.5-7B-Instruct-GGUF:Q4_K_M", "qwen2.5:0.5b"),
         ("qwen2.5-coder:7b", "qwen2.5-coder:0.5b"),
         ("qwen2:7b", "qwen2:0.5b"),
@@ -37,7 +39,9 @@ def test_a_name_that_says_nothing_goes_by_its_architecture():
     assert suggested("my-finetune", "qwen3") == "qwen3:0.6b"
 
 
-@pytest.mark.parametrize("name", ["mistral:7b", "llama30", "gemma3n:e4b", "", "..", "日本"])
+@pytest.mark.parametrize(
+    "name", ["mistral:7b", "llama30", "qwen3.5:9b", "gemma3n:e4b", "", "..", "日本"]
+)
 def test_no_family_is_guessed(name):
     assert suggested(name) is None
 

@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from tests.chart_words import colors_of_words
 from utils.charts.performance import (
     POINT_LIMIT,
     CostCurve,
@@ -16,7 +17,7 @@ from utils.charts.performance import (
     speeds_figure,
     timeline_figure,
 )
-from utils.charts.style import DARK, LIGHT
+from utils.charts.style import CLEAR
 from utils.chat.snapshots import Switch
 from utils.events import Mode
 from utils.performance_monitor import RoundStats
@@ -35,18 +36,18 @@ def notes(figure):
 
 
 def test_acceptance_is_drawn_in_percent_by_place():
-    (bars,) = places_figure([Place(1, 10, 9), Place(2, 10, 5)], LIGHT).data
+    (bars,) = places_figure([Place(1, 10, 9), Place(2, 10, 5)]).data
     assert (list(bars.x), list(bars.y)) == ([1, 2], [90, 50])
     assert bars.hovertext[1] == "token 2: 5 of 10 kept"
 
 
 def test_lengths_are_drawn_from_nothing_kept_on():
-    (bars,) = lengths_figure([3, 0, 7], LIGHT).data
+    (bars,) = lengths_figure([3, 0, 7]).data
     assert (list(bars.x), list(bars.y)) == ([0, 1, 2], [3, 0, 7])
 
 
 def test_the_draft_length_is_drawn_by_token_with_a_mark_where_the_mode_changed():
-    figure = timeline_figure(rounds(3), [(STOPPED, "At token 6 drafting stopped")], LIGHT)
+    figure = timeline_figure(rounds(3), [(STOPPED, "At token 6 drafting stopped")])
     accepted, drafted, marks = figure.data
     assert (list(accepted.x), list(accepted.y)) == ([0, 3, 6, 9], [2, 2, 2, 2])
     assert list(drafted.y) == [4, 4, 4, 4]
@@ -55,20 +56,20 @@ def test_the_draft_length_is_drawn_by_token_with_a_mark_where_the_mode_changed()
 
 
 def test_a_reason_is_never_read_as_tags():
-    (*_, marks) = timeline_figure(rounds(3), [(STOPPED, "<a href='x'>y</a>")], LIGHT).data
+    (*_, marks) = timeline_figure(rounds(3), [(STOPPED, "<a href='x'>y</a>")]).data
     assert "<" not in marks.hovertext[0]
 
 
 @pytest.mark.parametrize("count", [1, 399, 400, 401, 4096])
 def test_long_answers_are_thinned_and_end_where_they_end(count):
-    accepted, drafted, _ = timeline_figure(rounds(count), [], DARK).data
+    accepted, drafted, _ = timeline_figure(rounds(count), []).data
     assert len(accepted.x) <= POINT_LIMIT + 1
     assert accepted.x[-1] == 3 * count
     assert set(drafted.y) == {4}
 
 
 def test_costs_are_drawn_in_milliseconds_with_what_was_measured_and_chosen():
-    figure = costs_figure([CURVE], [(1, 0.011)], LIGHT, chosen_length=3)
+    figure = costs_figure([CURVE], [(1, 0.011)], chosen_length=3)
     curve, measured = figure.data
     assert (list(curve.x), list(curve.y)) == ([1, 2, 4], [10, 20, 30])
     assert list(measured.y) == [11]
@@ -76,18 +77,18 @@ def test_costs_are_drawn_in_milliseconds_with_what_was_measured_and_chosen():
 
 
 def test_deeper_costs_are_told_apart():
-    first, deeper = costs_figure([CURVE, CostCurve(512, CURVE.seconds)], [], LIGHT).data
+    first, deeper = costs_figure([CURVE, CostCurve(512, CURVE.seconds)], []).data
     assert (first.line.dash, deeper.line.dash) == ("solid", "dot")
 
 
 def test_speeds_have_a_gap_where_the_plain_speed_is_not_known():
-    plain, speeds = speeds_figure([(4, 10, 0), (5, 20, 15)], LIGHT).data
+    plain, speeds = speeds_figure([(4, 10, 0), (5, 20, 15)]).data
     assert list(plain.y) == [None, 15]
     assert (list(speeds.x), list(speeds.y)) == ([4, 5], [10, 20])
 
 
 def test_shares_lie_behind_each_other_and_empty_ones_are_left_out():
-    figure = shares_figure([Share("Draft", 1, "1 s"), Share("Other", 0, "0 s")], LIGHT)
+    figure = shares_figure([Share("Draft", 1, "1 s"), Share("Other", 0, "0 s")])
     assert [bar.name for bar in figure.data] == ["Draft"]
     assert figure.layout.barmode == "stack"
 
@@ -95,13 +96,13 @@ def test_shares_lie_behind_each_other_and_empty_ones_are_left_out():
 @pytest.mark.parametrize(
     ("figure", "note"),
     [
-        (places_figure([], LIGHT), "nothing was drafted"),
-        (lengths_figure([], LIGHT), "nothing was drafted"),
-        (timeline_figure([], [], LIGHT), "no rounds yet"),
-        (timeline_figure(rounds(3, drafted=0, accepted=0), [], LIGHT), "nothing was drafted"),
-        (costs_figure([], [], LIGHT, chosen_length=3), "not measured yet"),
-        (speeds_figure([], LIGHT), "no answers yet"),
-        (shares_figure([], LIGHT), "not known yet"),
+        (places_figure([]), "nothing was drafted"),
+        (lengths_figure([]), "nothing was drafted"),
+        (timeline_figure([], []), "no rounds yet"),
+        (timeline_figure(rounds(3, drafted=0, accepted=0), []), "nothing was drafted"),
+        (costs_figure([], [], chosen_length=3), "not measured yet"),
+        (speeds_figure([]), "no answers yet"),
+        (shares_figure([]), "not known yet"),
     ],
 )
 def test_an_empty_chart_says_why_it_is_empty(figure, note):
@@ -113,15 +114,14 @@ def test_an_empty_chart_says_why_it_is_empty(figure, note):
 @pytest.mark.parametrize("odd", [0.0, math.inf, math.nan, 1e-300])
 def test_no_figure_ever_holds_a_value_that_is_not_finite(odd):
     for figure in (
-        speeds_figure([(1, odd, odd), (2, 1, 1)], LIGHT),
-        costs_figure([CostCurve(0, ((1, odd), (2, 1.0)))], [(1, odd)], LIGHT),
-        shares_figure([Share("Draft", odd, ""), Share("Other", 1, "")], LIGHT),
+        speeds_figure([(1, odd, odd), (2, 1, 1)]),
+        costs_figure([CostCurve(0, ((1, odd), (2, 1.0)))], [(1, odd)]),
+        shares_figure([Share("Draft", odd, ""), Share("Other", 1, "")]),
     ):
         json.loads(figure.to_json(), parse_constant=pytest.fail)
 
 
-@pytest.mark.parametrize("colors", [LIGHT, DARK])
-def test_charts_lie_transparent_on_the_page_in_its_colours(colors):
-    for figure in (costs_figure([CURVE], [], colors), shares_figure([], colors)):
-        assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == "rgba(0,0,0,0)"
-        assert figure.layout.font.color == colors.text
+@pytest.mark.parametrize("figure", [costs_figure([CURVE], []), shares_figure([])])
+def test_charts_lie_transparent_on_the_page_and_leave_the_colour_of_words_to_it(figure):
+    assert figure.layout.paper_bgcolor == figure.layout.plot_bgcolor == CLEAR
+    assert colors_of_words(figure) == set()

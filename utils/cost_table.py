@@ -2,6 +2,9 @@
 
 Times are in seconds at a reference pace. How much slower the machine is at the moment is one
 number, `pace`, so that a busy machine slows every choice alike and changes none.
+
+A pass over one token is faster in a row of such (`plain_s`) than between drafts and wider passes
+(`seconds(1)`): the weights of a small model then stay in the processor's caches.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ LARGEST_CORRECTION = 1.1
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
 # What is measured while others are busy may be far too much, and is never tried again if believed.
-MOST_FOR_A_TOKEN = 0.6
+MOST_FOR_A_TOKEN, MOST_FOR_OTHER_KERNELS = 0.6, 1.0
+# More work takes no less time; what is measured of the same varies by so much.
+LEAST_OF_PLAIN = 0.9
 
 # Seconds by width, by the number of tokens in the cache.
 PassTimes = Mapping[int, Mapping[int, float]]
@@ -35,8 +40,9 @@ class CostTable:
         """
         self._depths = sorted(measured)[:2]
         self._tables = [_by_width(measured[depth], max_width) for depth in self._depths]
-        self._corrections = np.ones(max_width)
-        self._notes = [0] * max_width
+        # The first is that of plain passes, then those of widths 1, 2...
+        self._corrections = np.ones(max_width + 1)
+        self._notes = [0] * (max_width + 1)
         self.depth = -DEPTH_STEP
         self._seconds: list[float] = []
         self.max_width = max_width
@@ -52,28 +58,34 @@ class CostTable:
 
     def seconds(self, width: int) -> float:
         """Return the cost of a pass over exactly so many tokens."""
-        return self._seconds[width - 1]
+        return self._seconds[width]
+
+    @property
+    def plain_s(self) -> float:
+        """The cost of a pass over one token that follows another such."""
+        return self._seconds[0]
 
     def padded_width(self, width: int, limit: int) -> int:
         """Return the width from `width` up to `limit` whose pass costs least."""
         if limit <= width or width > self.max_width:
             return width
-        costs = self._seconds[width - 1 : limit]
+        costs = self._seconds[width : limit + 1]
         return width + costs.index(min(costs))
 
-    def note(self, width: int, seconds: float) -> None:
+    def note(self, width: int, seconds: float, *, is_plain: bool = False) -> None:
         """Learn from a pass. One slow pass says little, so its surprise is clipped."""
         if not 1 <= width <= self.max_width or seconds <= 0:
             return
-        surprise = seconds / (self._seconds[width - 1] * self.pace)
+        place = 0 if is_plain else width
+        surprise = seconds / (self._seconds[place] * self.pace)
         self.pace *= _clipped(surprise, LARGEST_SURPRISE) ** PACE_SHARE
         # The first passes count for more: what is known before them may be far off.
-        self._notes[width - 1] += 1
-        share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[width - 1] ** 2)
+        self._notes[place] += 1
+        share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[place] ** 2)
         largest = LARGEST_CORRECTION if share == WIDTH_SHARE else LARGEST_SURPRISE
         correction = _clipped(surprise, largest) ** share
-        self._corrections[width - 1] *= correction
-        self._seconds[width - 1] *= correction
+        self._corrections[place] *= correction
+        self._seconds[place] *= correction
 
     @property
     def depths(self) -> tuple[int, ...]:
@@ -82,15 +94,18 @@ class CostTable:
 
     def at(self, depth: int) -> list[float]:
         """Return the costs of passes over 1 to `max_width` tokens with so many in the cache."""
+        return self._at(depth)[1:]
+
+    def _at(self, depth: int) -> list[float]:
         low = self._tables[0]
         if len(self._tables) > 1:
             share = (depth - self._depths[0]) / (self._depths[1] - self._depths[0])
             # Deeper never costs less, whatever noise says.
             low = low + max(0.0, share) * np.maximum(0.0, self._tables[1] - low)
-        return [float(value) for value in low * self._corrections]
+        return [float(value) for value in np.insert(low, 0, low[0]) * self._corrections]
 
     def _refresh(self) -> None:
-        self._seconds = self.at(self.depth)
+        self._seconds = self._at(self.depth)
 
 
 def is_sound(measured: PassTimes) -> bool:
@@ -103,6 +118,11 @@ def is_sound(measured: PassTimes) -> bool:
     )
 
 
+def is_plausible(measured: PassTimes) -> bool:
+    """Tell whether no pass took much less time than one over a single token at its depth."""
+    return all(min(times.values()) >= LEAST_OF_PLAIN * times[1] for times in measured.values())
+
+
 def _by_width(times: Mapping[int, float], max_width: int) -> NDArray[np.float64]:
     widths = sorted(times)
     known = [times[width] for width in widths]
@@ -110,7 +130,7 @@ def _by_width(times: Mapping[int, float], max_width: int) -> NDArray[np.float64]
     seconds = np.interp(np.arange(1, max_width + 1), widths, known)
     # Beyond what was measured a token more costs what it did on average.
     beyond = np.maximum(0, np.arange(1, max_width + 1) - last)
-    likely = times[1] * (1 + MOST_FOR_A_TOKEN * np.arange(max_width))
+    likely = times[1] * (1 + MOST_FOR_OTHER_KERNELS + MOST_FOR_A_TOKEN * np.arange(max_width))
     return np.asarray(np.minimum(seconds + beyond * known[-1] / last, likely), dtype=np.float64)
 
 

@@ -42,7 +42,12 @@ FAMILIES: dict[str, Suggestion] = {
     "hermes3": _LLAMA,
     "llama2": _LLAMA_2,
     "llama3": _LLAMA,
+    "llama3.1": _LLAMA,
+    "llama3.2": _LLAMA,
+    "llama3.3": _LLAMA,
     "meta-llama-3": _LLAMA,
+    "meta-llama-3.1": _LLAMA,
+    "meta-llama-3.3": _LLAMA,
     "phi3": Suggestion("phi3:3.8b", 3_820_000_000),
     "qwen2": Suggestion("qwen2:0.5b", 494_000_000),
     "qwen2.5": _QWEN_2_5,
@@ -88,10 +93,11 @@ def _plain(name: str) -> str:
 def _is_of(plain: str, family: str) -> bool:
     """Tell whether a name begins with that of a family, written with a dash or without.
 
-    What follows must not go on with its version: `llama3` is no beginning of `llama30`.
+    What follows must not go on with its version: `qwen3` is no beginning of `qwen30` or `qwen3.5`,
+    which has another vocabulary.
     """
     for start in (family, re.sub(r"([a-z])(\d)", r"\1-\2", family, count=1)):
         rest = plain.removeprefix(start)
-        if rest != plain and not rest[:1].isalnum():
+        if rest != plain and not rest[:1].isalnum() and rest[:1] != ".":
             return True
     return False

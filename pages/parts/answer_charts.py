@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.parts.charts import CONFIG, colors
+from pages.parts.charts import CONFIG, LEAST_WIDTH
 from pages.parts.target_costs import cost_curves, draft_figures, memory_parts
 from utils.charts import performance as figures
 from utils.chat import performance_wording as wording
@@ -26,7 +26,6 @@ from utils.round_figures import (
 )
 from utils.sizes import size
 
-LEAST_WIDTH = 360
 SPEEDS = 100
 
 
@@ -61,7 +60,7 @@ def _draw_places(rounds: Sequence[RoundStats]) -> None:
     _draw(
         "Acceptance by place in the draft",
         wording.places_sentence(places),
-        figures.places_figure(places, colors()),
+        figures.places_figure(places),
         key="places",
     )
 
@@ -71,7 +70,7 @@ def _draw_lengths(rounds: Sequence[RoundStats]) -> None:
     _draw(
         "Tokens kept in a round",
         wording.lengths_sentence(counts, rounds),
-        figures.lengths_figure(counts, colors()),
+        figures.lengths_figure(counts),
         key="lengths",
     )
 
@@ -82,7 +81,7 @@ def _draw_timeline(answer: JobSnapshot) -> None:
     _draw(
         "Draft length along the answer",
         wording.timeline_sentence(answer.rounds),
-        figures.timeline_figure(answer.rounds, switches, colors()),
+        figures.timeline_figure(answer.rounds, switches),
         key="timeline",
     )
     for _, why in switches:
@@ -95,7 +94,7 @@ def _draw_costs(model: str, rounds: Sequence[RoundStats]) -> None:
     _draw(
         "What a pass over several tokens costs",
         wording.costs_sentence(known, chosen),
-        figures.costs_figure(curves, measured, colors(), chosen_length=chosen),
+        figures.costs_figure(curves, measured, chosen_length=chosen),
         key="costs",
     )
     for draft in draft_figures(model):
@@ -108,7 +107,7 @@ def _draw_time(rounds: Sequence[RoundStats], prefill_s: float) -> None:
     _draw(
         "Where the time went",
         wording.time_sentence(split),
-        figures.shares_figure(shares, colors()),
+        figures.shares_figure(shares),
         key="time",
     )
 
@@ -119,7 +118,7 @@ def _draw_memory(model: str) -> None:
     _draw(
         "Memory of the engine",
         wording.memory_sentence(parts, memory.available_bytes()),
-        figures.shares_figure(shares, colors()),
+        figures.shares_figure(shares),
         key="memory",
     )
 
@@ -133,7 +132,7 @@ def _draw_speeds(group: AnswerGroup) -> None:
     _draw(
         "Speed of the answers",
         wording.speeds_sentence(group),
-        figures.speeds_figure(speeds[::-1], colors()),
+        figures.speeds_figure(speeds[::-1]),
         key="speeds",
     )
 
@@ -142,4 +141,4 @@ def _draw(title: str, said: str, figure: Any, *, key: str) -> None:
     """Draw a chart under its title, and in a sentence what it shows."""
     st.subheader(title, anchor=False)
     st.caption(literal(said))
-    st.plotly_chart(figure, theme=None, key=f"chart_{key}", config=CONFIG, alt=f"{title}. {said}")
+    st.plotly_chart(figure, key=f"chart_{key}", config=CONFIG, alt=f"{title}. {said}")

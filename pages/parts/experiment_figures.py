@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from pages.parts.charts import CONFIG, colors
+from pages.parts.charts import CONFIG, LEAST_WIDTH
 from pages.parts.rollout import draw_new_experiment
 from utils.charts.experiments import effects_figure, speeds_figure
 from utils.chat.markdown import literal
@@ -73,16 +73,17 @@ def _draw_charts(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> None
     charts = (
         (
             "Speculative against standard, with 95 % intervals",
-            effects_figure(effects, colors()),
+            effects_figure(effects),
             f"Effects of drafting; {speed.metric.label}: {effect_text(speed)}",
         ),
         (
             "Tokens per second, each answer a dot",
-            speeds_figure(outcomes, colors()),
+            speeds_figure(outcomes),
             f"Tokens per second of {speed.answers} answers by arm",
         ),
     )
-    for (title, figure, alt), place in zip(charts, st.columns(2, gap="large"), strict=True):
-        with place:
+    grid = st.grid(2, min_column_width=LEAST_WIDTH, gap="medium")
+    for title, figure, alt in charts:
+        with grid.cell():
             st.caption(title)
-            st.plotly_chart(figure, theme=None, key=f"chart_{title}", config=CONFIG, alt=alt)
+            st.plotly_chart(figure, key=f"chart_{title}", config=CONFIG, alt=alt)

@@ -29,9 +29,11 @@ _HIDDEN = "pulls_hidden"
 
 def draw_pulls() -> None:
     """Draw the name to pull, and how far what is being pulled has come."""
-    _draw_form()
-    with st.container():
-        st.fragment(_draw_board, run_every=POLL_S)()
+    # Close to each other: most of the time there is nothing on the board.
+    with st.container(gap="xsmall"):
+        _draw_form()
+        with st.container():
+            st.fragment(_draw_board, run_every=POLL_S)()
 
 
 def _draw_form() -> None:
@@ -78,7 +80,7 @@ def _draw_board() -> None:
     board = runtime.get_engine().pulls
     if space := ModelStore(get_settings()).free_space():
         folder, free_bytes = space
-        st.caption(literal(f"{size(free_bytes)} free in {folder}"))
+        st.caption(literal(f"{size(free_bytes)} free in {model_wording.folder_name(folder)}"))
     pulls = [pull for pull in board.jobs() if pull.state != "done" and _key(pull) not in _hidden()]
     for pull in reversed(pulls):
         _draw_pull(pull)

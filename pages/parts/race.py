@@ -46,6 +46,7 @@ def start_race(request: RaceRequest) -> None:
 
 def draw_race(race: Race) -> None:
     """Draw a comparison, again and again while it runs."""
+    st.header("Answers", anchor=False)
     seen = race.snapshot()
     # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
     # a gap there and shifts nothing that follows.
@@ -58,7 +59,7 @@ def _draw(race: Race, *, drawn: tuple[object, ...]) -> None:
     st.caption(literal(f"{race_wording.state_line(seen)} · {_conditions(seen)}"))
     if seen.is_revealed:
         _draw_bars(seen)
-    for side, column in zip(SIDES, st.columns(2, gap="large"), strict=True):
+    for side, column in zip(SIDES, st.columns(2, gap="medium"), strict=True):
         with column, st.container(key=f"race_side_{side}", gap="small"):
             _draw_side(seen, side)
     if drawn != _stage(seen):

@@ -21,7 +21,7 @@ from pages.parts.race_values import (
     suite,
     value,
 )
-from pages.parts.settings import DRAFT_LENGTHS, VERIFIERS, draft_labels, drafts_of
+from pages.parts.settings import ABOUT_VERIFIERS, DRAFT_LENGTHS, VERIFIERS, draft_labels, drafts_of
 from utils.chat.markdown import literal
 from utils.chat.model_wording import model_label
 from utils.chat.race_snapshots import SIDES, Entrant, RaceRequest, Side
@@ -42,7 +42,7 @@ def draw_setup() -> None:
         reason = sentence(f"{WITHOUT_ENGINE}: {target.entry.reason}")
         st.warning(literal(reason), icon=":material/block:")
     _draw_prompt()
-    for side, column in zip(SIDES, st.columns(2, gap="large"), strict=True):
+    for side, column in zip(SIDES, st.columns(2, gap="medium"), strict=True):
         with column, st.container(gap="small"):
             _draw_side(side, target)
     _draw_common()
@@ -156,6 +156,7 @@ def _draw_drafting(side: Side, target: Target) -> None:
         format_func=VERIFIERS.__getitem__,
         key=f"{PREFIX}{side}_verifier",
         persist_state="session",
+        help=ABOUT_VERIFIERS,
     )
 
 

@@ -21,7 +21,7 @@ def draw_rollout(rollout: Rollout) -> None:
     st.session_state[PERCENT] = HALF if rollout.percent is None else rollout.percent
     with st.container(border=True, gap="small", key="rollout"):
         st.text(rollout_sentence(rollout))
-        with st.container(horizontal=True, gap="large", vertical_alignment="center"):
+        with st.container(horizontal=True, gap="small", vertical_alignment="center"):
             st.toggle(
                 "Assign browsers by chance",
                 key=RUNS,

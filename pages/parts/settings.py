@@ -36,10 +36,15 @@ HOW_TO_ANSWER = "How the model should answer; empty: no system prompt."
 SHOWN_CHARS = 500
 SPECULATION, HEADER = "speculation", "header"
 VERIFIERS = {
-    "coupled": "Coupled: same seed, same text as without drafts",
-    "rejection": "Rejection sampling, token by token",
-    "block": "Block verification: accepts a little more",
+    "coupled": "Coupled sampling",
+    "rejection": "Rejection sampling",
+    "block": "Block verification",
 }
+ABOUT_VERIFIERS = (
+    "All are lossless: the answer follows the target's distribution. Coupled sampling writes, with "
+    "the same seed, the same text as without drafts. Rejection sampling looks at token by token; "
+    "block verification at all of a draft together, and accepts a little more."
+)
 
 
 def draw_settings() -> None:
@@ -293,5 +298,5 @@ def _draw_verifier() -> None:
         format_func=VERIFIERS.__getitem__,
         key=PREFIX + "verifier",
         persist_state="session",
-        help="All are lossless: the answer follows the target's distribution.",
+        help=ABOUT_VERIFIERS,
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import streamlit as st
 
 from pages.parts import session
-from pages.parts.charts import colors
+from pages.parts.charts import LEAST_WIDTH
 from utils.charts.races import progress_figure, speeds_figure
-from utils.charts.style import DARK
 from utils.chat import race_wording
 from utils.chat.markdown import literal
 from utils.chat.race_exports import race_json, race_markdown
@@ -20,14 +20,16 @@ from utils.errors import RequestError, StorageError
 from utils.storage import database
 from utils.storage.votes import Choice, Vote, save_vote
 
-# Grounds of the pages, as in the theme: a picture of a chart needs its own.
-PAPERS = {"light": "#fcfcfb", "dark": "#121716"}
 PICTURE = {
     "displaylogo": False,
     "displayModeBar": True,
     "modeBarButtons": [["toImage"]],
     "scrollZoom": False,
 }
+FILES = (
+    ("Markdown", "md", "text/markdown", race_markdown),
+    ("JSON", "json", "application/json", race_json),
+)
 
 
 def draw_verdict(race: Race) -> None:
@@ -40,6 +42,7 @@ def draw_verdict(race: Race) -> None:
         return
     if not any(seen.ended(side) for side in SIDES):
         return
+    st.header("Verdict", anchor=False)
     if seen.vote is not None:
         st.caption(literal(_told(seen)))
     _draw_findings(seen)
@@ -110,17 +113,16 @@ def _draw_findings(seen: RaceSnapshot) -> None:
 
 
 def _draw_charts(seen: RaceSnapshot) -> None:
-    paper = PAPERS["dark" if colors() is DARK else "light"]
     drawn = (
         ("Speed", "speeds", speeds_figure, race_wording.speeds(seen)),
         ("Tokens by time, last run of each", "progress", progress_figure, "Tokens by time"),
     )
-    for column, (caption, name, draw, alt) in zip(st.columns(2, gap="large"), drawn, strict=True):
-        with column:
+    grid = st.grid(2, min_column_width=LEAST_WIDTH, gap="medium")
+    for caption, name, draw, alt in drawn:
+        with grid.cell():
             st.caption(caption)
             st.plotly_chart(
-                draw(seen, colors(), paper=paper),
-                theme=None,
+                draw(seen),
                 key=f"race_{name}_{seen.id}",
                 config=PICTURE | {"toImageButtonOptions": _picture(name)},
                 alt=alt,
@@ -134,22 +136,14 @@ def _picture(name: str) -> dict[str, object]:
 
 def _draw_files(seen: RaceSnapshot) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.download_button(
-            "Markdown",
-            lambda: race_markdown(seen),
-            file_name="comparison.md",
-            mime="text/markdown",
-            icon=":material/download:",
-            on_click="ignore",
-            key="race_markdown",
-        )
-        st.download_button(
-            "JSON",
-            lambda: race_json(seen),
-            file_name="comparison.json",
-            mime="application/json",
-            icon=":material/download:",
-            on_click="ignore",
-            key="race_json",
-        )
+        for label, ending, mime, write in FILES:
+            st.download_button(
+                label,
+                partial(write, seen),
+                file_name=f"comparison.{ending}",
+                mime=mime,
+                icon=":material/download:",
+                on_click="ignore",
+                key=f"race_{label.lower()}",
+            )
         st.caption("A chart is saved as PNG by the camera above it.", width="content")

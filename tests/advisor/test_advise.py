@@ -139,6 +139,12 @@ def test_a_draft_that_takes_as_long_as_the_target_is_told():
     assert "smaller draft" in advice.step
 
 
+@pytest.mark.parametrize(("plain", "tone"), [(1000.0, "bad"), (10.0, "quiet")])
+def test_a_dear_draft_that_pays_all_the_same_is_no_trouble(plain, tone):
+    answer = answer_of([round_of(draft_s=0.02)] * 40, plain=plain)
+    assert advice_on("The draft itself is slow", answer).tone == tone
+
+
 def test_wide_passes_that_cost_much_are_told_where_the_engine_may_draft():
     machine = Machine(pass_costs=(1.0, 2.0, 2.5, 3.0, 3.6))
     title = "Checking several tokens is dear here"

@@ -30,6 +30,19 @@ def test_an_answer_goes_on_while_another_page_is_looked_at(endless_app, visit, w
         assert figures.inner_text() == kept
 
 
+@pytest.mark.parametrize("name", ["Compare", "Experiments", "Performance", "Models"])
+def test_a_page_is_opened_by_its_address_and_reloaded(app, visit, name):
+    with visit(app.url) as page:
+        page.goto(f"{app.url}/{name.lower()}")
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        page.reload()
+        page.get_by_role("heading", name=name, exact=True).wait_for()
+        walk.wait_until_drawn(page)
+        assert page.url.split("?")[0] == f"{app.url}/{name.lower()}"
+        walk.go_to(page, "Chat")
+        assert page.url.split("?")[0].rstrip("/") == app.url
+
+
 def test_two_tabs_ask_at_once_and_both_are_answered(app, visit):
     with visit(app.url) as page:
         second = page.context.new_page()

@@ -227,6 +227,12 @@ class StandInEngine:
         self._thread.start()
         self.pulls = self.call(self._open_board()).result(5)
 
+    async def _stop_all(self) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
     async def _open_board(self) -> PullBoard:
         return PullBoard(self.ollama)
 
@@ -234,6 +240,8 @@ class StandInEngine:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def close(self) -> None:
+        # All tests of a process share one board of answers: none is left running on it.
+        self.call(self._stop_all()).result(5)
         self.call(self.pulls.close()).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)

@@ -169,6 +169,15 @@ def test_what_was_deleted_longer_ago_is_purged_with_all_its_texts(database, arch
         assert database.read(f"SELECT 1 FROM {table}") == []
 
 
+def test_a_deletion_purges_what_was_deleted_long_ago(database, archive, talk):
+    old, new = talk(("apples", "red")), talk(("pears", "green"))
+    archive.delete(old.id)
+    with database.transaction() as connection:
+        connection.execute("UPDATE conversations SET deleted_at = deleted_at - 100000")
+    archive.delete(new.id)
+    assert [row["id"] for row in database.read("SELECT id FROM conversations")] == [new.id]
+
+
 def test_a_purged_conversation_can_be_saved_whole_again(database, archive, talk):
     conversation = talk(("apples", "red"))
     archive.delete(conversation.id)

@@ -37,6 +37,9 @@ def test_what_the_renderer_would_act_on_is_disarmed(text, safe):
         "```python\nx = vec![1](2) if a<b else ':red[x]'\n```\n",
         "Use `List<int>` and ``a ` <b>`` and `![x](y)`.",
         "- list\n  ```rust\n  vec![1]\n  ```\n- next",
+        "1. ```md\n   ![x](y)\n   ```\n> ```\n> ![x](y)\n> ```",
+        "  ```md\n![x](y)\n  ```",
+        "`![x](y)` and `` ` `` and `vec![1]`",
         "~~~\n<b>\n~~~",
         "",
     ],
@@ -64,6 +67,24 @@ def test_text_after_a_code_block_is_disarmed_again():
 
 def test_a_code_span_does_not_reach_over_an_empty_line():
     assert "![" not in safe_markdown("a ` b\n\n![x](http://evil.example) ` c")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\`![x](http://evil.example)`",
+        "\\``![x](http://evil.example)``",
+        "# `a\n![x](http://evil.example)`",
+        "- `a\n- ![x][ref]`",
+        "`a\nb` ![x](http://evil.example) `c`",
+        "| `a | ![x](http://evil.example)` |\n|---|---|",
+        "> ```\n![x](http://evil.example)",
+        "- ```\n![x](http://evil.example)",
+        "1. ~~~\n\n ![x](http://evil.example)",
+    ],
+)
+def test_no_image_hides_in_what_only_looks_like_code(text):
+    assert "![" not in safe_markdown(text)
 
 
 def test_carriage_returns_do_not_hide_a_fence():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -220,6 +221,20 @@ def test_a_time_to_wait_is_told_in_the_unit_that_reads_best(seconds, said):
     assert model_wording.time_left(seconds) == said
 
 
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("/people/ann/.ollama/models", "~/.ollama/models"),
+        ("/people/ann", "~"),
+        ("/people/anna/models", "/people/anna/models"),
+        ("/usr/share/ollama", "/usr/share/ollama"),
+    ],
+)
+def test_a_folder_is_told_from_home_on(monkeypatch, folder, said):
+    monkeypatch.setenv("HOME", "/people/ann")
+    assert model_wording.folder_name(Path(folder)) == said
+
+
 def test_ollama_is_told_by_its_version_or_by_what_is_wrong():
     assert model_wording.ollama_badge(Catalogue()).tone == "busy"
     told = Catalogue(ollama_version="0.31.1", read_at=1.0)
@@ -228,9 +243,16 @@ def test_ollama_is_told_by_its_version_or_by_what_is_wrong():
     assert model_wording.ollama_badge(down).reason == "Ollama is not running: start it."
 
 
-def _drafting_with(name, path="/models/draft.gguf"):
-    draft = replace(READY.model, name=name, path=path)
-    stats = Stats(id="", rss_bytes=1, cached_tokens=0, target=READY.model, draft=draft, answers=1)
+def _drafting_with(*drafts):
+    """The engine with drafts open, of which names and paths are told."""
+    stats = Stats(
+        id="",
+        rss_bytes=1,
+        cached_tokens=0,
+        target=READY.model,
+        answers=1,
+        open_drafts=tuple(replace(READY.model, name=name, path=path) for name, path in drafts),
+    )
     return replace(READY, stats=stats)
 
 
@@ -242,9 +264,11 @@ def test_only_what_nobody_uses_may_be_deleted():
     assert problem() == ""
     assert "writing an answer" in problem(answering=("llama:3b",))
     assert "the engine has llama:3b loaded" in problem(health=loaded)
-    assert "drafts with llama:3b" in problem(health=_drafting_with(LLAMA.name))
-    assert "drafts with llama:3b" in problem(health=_drafting_with("a.gguf", path=LLAMA.path))
-    assert problem(health=_drafting_with("another", path="/models/another.gguf")) == ""
-    assert problem(health=replace(_drafting_with(LLAMA.name), live=False)) == ""
+    another, by_name, by_path = ("a", "/a.gguf"), (LLAMA.name, "/b.gguf"), ("b", LLAMA.path)
+    for drafts in ((by_name,), (by_path,), (another, by_name)):
+        drafting = _drafting_with(*drafts)
+        assert "has llama:3b open as a draft" in problem(health=drafting)
+        assert problem(health=replace(drafting, live=False)) == ""
+    assert problem(health=_drafting_with(another)) == ""
     assert "model of your chat" in problem(chosen="llama:3b")
     assert "only Ollama's" in problem(entry=replace(LLAMA, is_in_ollama=False))

@@ -31,6 +31,15 @@ def test_a_row_has_all_figures_of_a_group():
     }
 
 
+def test_what_drafted_nothing_is_plain_itself_and_is_not_compared():
+    plain = replace(FAST, drafter="", drafted=0, accepted=0)
+    (group,) = group_answers([plain])
+    assert group.speedup > 0
+    assert wording.group_row(group)["Speedup"] == "-"
+    assert "plain" not in wording.speeds_sentence(group)
+    assert "plain" not in wording.answer_label(1, plain)
+
+
 def test_what_is_not_known_is_a_dash_in_a_row():
     (group,) = group_answers([EMPTY])
     row = wording.group_row(group)
@@ -91,6 +100,25 @@ def test_costs_are_told_beside_a_plain_pass_with_the_length_chosen():
     assert "no drafted tokens" in wording.costs_sentence(costs, 0)
     assert "1 drafted token went" in wording.costs_sentence(costs, 1)
     assert "when the model is loaded" in wording.costs_sentence((), None)
+
+
+@pytest.mark.parametrize(
+    ("wide_s", "said"),
+    [
+        (0.0106, "takes 1.1 times as long as over one (10 ms)."),
+        (0.0104, "takes about as long as over one (10 ms)."),
+        (0.0091, "takes about as long as over one (10 ms)."),
+    ],
+)
+def test_no_pass_is_said_to_take_less_than_a_plain_one(wide_s, said):
+    assert wording.costs_sentence(((1, 0.01), (8, wide_s)), None) == f"A pass over 8 tokens {said}"
+
+
+def test_costs_that_cannot_be_are_said_to_come_from_a_busy_machine():
+    said = wording.costs_sentence(((1, 0.01), (8, 0.006)), 4)
+    assert "takes about as long as over one" in said
+    assert "0.6 times as long, which cannot be: the machine was busy" in said
+    assert "Most often 4 drafted tokens" in said
 
 
 def test_what_the_engine_expects_of_a_draft_is_told():

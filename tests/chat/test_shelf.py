@@ -227,3 +227,28 @@ def test_what_is_not_saved_yet_is_saved_at_the_end(shelf, archive, ask):
     conversation.rename("Last words")
     shelf.close()
     assert archive.list("me")[0].title == "Last words"
+
+
+def test_what_is_changed_while_another_is_saved_at_the_end_is_saved_too(database, ask):
+    class SlowArchive(Archive):
+        began = threading.Event()
+
+        def save(self, conversation):
+            self.began.set()
+            with saver._wake:
+                saver._wake.wait_for(lambda: saver._is_closing, 5)
+            super().save(conversation)
+
+    archive = SlowArchive(database)
+    saver, first, second = (
+        Saver(lambda: archive),
+        Conversation(owner="me"),
+        Conversation(owner="me"),
+    )
+    ask(first, "1?")
+    ask(second, "2?")
+    saver.mark(first)
+    assert archive.began.wait(5)
+    saver.mark(second)
+    saver.close()
+    assert len(archive.list("me")) == 2

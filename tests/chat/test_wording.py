@@ -19,6 +19,7 @@ from utils.chat.wording import (
     prompt_share,
     quiet_line,
     sentence,
+    speedup,
     text_only_sentence,
     thought_label,
 )
@@ -67,6 +68,16 @@ def test_an_answer_cut_at_the_limit_says_so(record):
     record.take(rounds[0])
     record.take(finished(rounds, "length"))
     assert "cut at the token limit" in quiet_line(record.snapshot())
+
+
+def test_what_drafted_nothing_is_plain_itself_and_is_not_compared(record):
+    rounds = [round_of(["a"], drafted=0)]
+    record.take(rounds[0])
+    record.take(finished(rounds))
+    answer = record.snapshot()
+    assert answer.stats.speedup > 0
+    assert "plain" not in quiet_line(answer)
+    assert speedup(answer.stats) == "nothing drafted"
 
 
 def test_no_line_claims_a_speedup_without_a_measured_plain_speed(answer):

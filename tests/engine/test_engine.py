@@ -146,7 +146,7 @@ async def test_drafts_are_dropped_before_the_target_is(
     monkeypatch.setattr(engine, "fits", lambda *_: not shelf._models)
     with pytest.raises(TargetError):
         await load(loaded, folder / "sick.gguf")
-    assert loaded.stats("s").draft is None
+    assert loaded.stats("s").open_drafts == ()
     assert (await answer(loaded, "hello")).finished.reason == "length"
 
 
@@ -183,7 +183,9 @@ async def test_the_newest_two_drafts_stay_open(loaded: Engine, folder: Path, tmp
     shelf = loaded._target.drafts
     assert [path.name for path in shelf._models] == ["d0.gguf", "d1.gguf"]
     assert len(shelf._models) == draft_shelf.OPEN_DRAFTS
-    assert loaded.stats("s").draft.path == str(drafts[1])
+    stats = loaded.stats("s")
+    assert [draft.path for draft in stats.open_drafts] == [str(drafts[1]), str(drafts[0])]
+    assert stats.draft_bytes == sum(draft.size_bytes for draft in stats.open_drafts)
 
 
 async def test_a_draft_of_another_vocabulary_drafts_the_same_text(

@@ -136,3 +136,14 @@ def test_a_share_that_is_none_is_refused(database, config, percent):
     with pytest.raises(RequestError, match="0 to 100"):
         begin_experiment(database, config, percent=percent)
     assert load_rollout(database, config).percent == 50
+
+
+def test_two_that_find_no_experiment_at_once_begin_one(database, config, monkeypatch):
+    first = load_rollout(database, config)
+
+    def read_too_early(*_asked):
+        monkeypatch.undo()
+        return []
+
+    monkeypatch.setattr(database, "read", read_too_early)
+    assert load_rollout(database, config) == first

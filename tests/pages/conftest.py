@@ -4,6 +4,7 @@ import pytest
 
 from tests.chat.stand_in import StandInEngine
 from tests.pages.steps import open_page
+from utils.chat import shelf
 from utils.storage.database import Database
 
 
@@ -13,6 +14,9 @@ def database(monkeypatch, tmp_path):
     database = Database(tmp_path / "specchat.db")
     monkeypatch.setattr("utils.storage.database.get_database", lambda: database)
     yield database
+    # What is still to be saved goes here, and not among the chats of the next test.
+    shelf.get_shelf().close()
+    shelf._shelf.cache_clear()
     database.close()
 
 

@@ -71,7 +71,7 @@ def test_the_list_is_there_in_another_session_of_the_same_browser(chats):
     assert titles(open_page()) == titles(chats)
 
 
-def test_another_browser_sees_none_of_it_even_by_an_address(chats, monkeypatch):
+def test_another_browser_lists_none_of_it_and_opens_a_chat_by_its_address(chats, monkeypatch):
     monkeypatch.setattr("pages.parts.browser.browser_id", lambda: "another-of-22-characters")
     other = open_page(chat=chats.query_params["chat"])
     assert "Tell me of cats" in shown(other)

@@ -138,12 +138,21 @@ def test_a_model_that_the_engine_holds_is_not_deleted(engine, page):
     assert "Delete" not in labels(page)
 
 
-def test_a_model_that_the_engine_drafts_with_is_not_deleted(engine, page):
-    draft = replace(READY.model, name="llama:3b")
-    stats = Stats(id="", rss_bytes=1, cached_tokens=0, target=READY.model, draft=draft, answers=1)
+def test_no_draft_that_the_engine_has_open_is_deleted(engine, page):
+    stats = Stats(
+        id="",
+        rss_bytes=1,
+        cached_tokens=0,
+        target=READY.model,
+        answers=1,
+        open_drafts=(
+            replace(READY.model, path="/newest.gguf"),
+            replace(READY.model, name="llama:3b"),
+        ),
+    )
     engine.client.health = replace(READY, stats=stats)
     check(page.button(key="delete_llama:3b").click().run())
-    assert "drafts with llama:\u20603b" in page.warning[0].value
+    assert "has llama:\u20603b open as a draft" in page.warning[0].value
     assert "Delete" not in labels(page)
 
 

@@ -25,7 +25,6 @@ STATS = Stats(
     rss_bytes=900_000_000,
     cached_tokens=10,
     target=READY.model,
-    draft=None,
     answers=1,
     target_bytes=500_000_000,
     cache_bytes=100_000_000,

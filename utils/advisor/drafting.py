@@ -87,7 +87,9 @@ def _dear_draft(case: Case) -> Advice | None:
         "The draft itself is slow",
         f"Drafting took {duration(split.draft_s)} of {duration(split.decode_s)}, "
         f"{duration(ratio(split.draft_s, drafted))} a token.",
-        "Take a smaller draft: the Models page ranks them by what they cost.",
+        "Take a smaller draft, if there is one: the Models page ranks them by what they cost.",
+        # What is dear and pays all the same is no trouble.
+        tone="quiet" if stats.speedup > 1 else "bad",
         share=case.share(split.draft_s),
     )
 

@@ -7,7 +7,7 @@ from math import log10
 
 import plotly.graph_objects as go
 
-from utils.charts.style import FONT, TIMES, ChartColors
+from utils.charts.style import LINE, REFERENCE, TIMES, axis, frame, upright
 from utils.experiments.effects import Effect
 from utils.experiments.outcomes import Outcome
 from utils.experiments.rollout import Arm
@@ -21,7 +21,7 @@ _TICKS = 6
 _WIDEST = 1.05
 
 
-def effects_figure(effects: Sequence[Effect], colors: ChartColors) -> go.Figure:
+def effects_figure(effects: Sequence[Effect]) -> go.Figure:
     """Draw each effect that is a factor as a dot with its interval, and a line at 1."""
     known = [effect for effect in reversed(effects) if effect.metric.is_ratio and effect.value]
     ends = [
@@ -30,34 +30,30 @@ def effects_figure(effects: Sequence[Effect], colors: ChartColors) -> go.Figure:
         for end in (effect.value, effect.low, effect.high)
         if end is not None and end > 0
     ]
-    traces = [_dot(effect, place, colors) for place, effect in enumerate(known)]
+    traces = [_dot(effect, place) for place, effect in enumerate(known)]
     axes = {
-        "xaxis": _axis(colors) | _factor_axis(ends),
-        "yaxis": _axis(colors) | _names([effect.metric.label for effect in known]),
-        "shapes": [_upright(1.0, colors)] if known else [],
+        "xaxis": axis() | _factor_axis(ends),
+        "yaxis": axis() | _names([effect.metric.label for effect in known]),
+        "shapes": [upright(1.0)] if known else [],
     }
     note = "" if known else "nothing to compare yet"
-    return go.Figure({"data": traces, "layout": _layout(len(known), colors, note) | axes})
+    return go.Figure({"data": traces, "layout": _layout(len(known), note) | axes})
 
 
-def speeds_figure(outcomes: Sequence[Outcome], colors: ChartColors) -> go.Figure:
+def speeds_figure(outcomes: Sequence[Outcome]) -> go.Figure:
     """Draw the speed of every answer as a dot, in a row for each arm; the newest if many."""
     shown = [outcome for outcome in outcomes if outcome.tokens_per_second > 0][-POINT_LIMIT:]
-    traces = [_dots(shown, arm, place, colors) for place, arm in enumerate(ARMS)]
+    traces = [_dots(shown, arm, place) for place, arm in enumerate(ARMS)]
     axes = {
-        "xaxis": _axis(colors) | {"rangemode": "tozero", "nticks": 6, "visible": bool(shown)},
-        "yaxis": _axis(colors) | _names([arm.capitalize() for arm in ARMS]),
+        "xaxis": axis(rangemode="tozero", nticks=6, visible=bool(shown)),
+        "yaxis": axis() | _names([arm.capitalize() for arm in ARMS]),
     }
     note = "" if shown else "no answers yet"
-    return go.Figure(
-        {
-            "data": traces if shown else [],
-            "layout": _layout(len(ARMS) if shown else 0, colors, note) | axes,
-        }
-    )
+    layout = _layout(len(ARMS) if shown else 0, note) | axes
+    return go.Figure({"data": traces if shown else [], "layout": layout})
 
 
-def _dot(effect: Effect, place: int, colors: ChartColors) -> dict[str, object]:
+def _dot(effect: Effect, place: int) -> dict[str, object]:
     value, low, high = effect.value or 1.0, effect.low, effect.high
     interval = f" ({low:.2f} to {high:.2f})" if low is not None and high is not None else ""
     return {
@@ -65,13 +61,13 @@ def _dot(effect: Effect, place: int, colors: ChartColors) -> dict[str, object]:
         "mode": "markers",
         "x": [value],
         "y": [place],
-        "marker": {"color": colors.line, "size": 11},
+        "marker": {"color": LINE, "size": 11},
         "error_x": {
             "type": "data",
             "symmetric": False,
             "array": [(high or value) - value],
             "arrayminus": [value - (low or value)],
-            "color": colors.line,
+            "color": LINE,
             "thickness": 2,
             "width": 5,
         },
@@ -79,9 +75,7 @@ def _dot(effect: Effect, place: int, colors: ChartColors) -> dict[str, object]:
     }
 
 
-def _dots(
-    outcomes: Sequence[Outcome], arm: Arm, place: int, colors: ChartColors
-) -> dict[str, object]:
+def _dots(outcomes: Sequence[Outcome], arm: Arm, place: int) -> dict[str, object]:
     speeds = [outcome.tokens_per_second for outcome in outcomes if outcome.arm == arm]
     # Golden steps spread neighbours apart, and the same answers always lie in the same places.
     heights = [place + _SPREAD * (2 * (0.618034 * n % 1) - 1) for n in range(len(speeds))]
@@ -91,7 +85,7 @@ def _dots(
         "x": [round(speed, 2) for speed in speeds],
         "y": [round(height, 3) for height in heights],
         "marker": {
-            "color": colors.reference if arm == "standard" else colors.line,
+            "color": REFERENCE if arm == "standard" else LINE,
             "size": 7,
             "opacity": 0.7,
         },
@@ -127,36 +121,5 @@ def _names(names: Sequence[str]) -> dict[str, object]:
     }
 
 
-def _axis(colors: ChartColors) -> dict[str, object]:
-    return {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
-
-
-def _layout(rows: int, colors: ChartColors, note: str) -> dict[str, object]:
-    return {
-        "template": {},
-        "height": FRAME_HEIGHT + ROW_HEIGHT * max(1, rows),
-        "margin": {"l": 8, "r": 12, "t": 8, "b": 28},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": colors.text, "size": 12, "family": FONT},
-        "showlegend": False,
-        "annotations": [_note(note, colors)] if note else [],
-    }
-
-
-def _note(text: str, colors: ChartColors) -> dict[str, object]:
-    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    return {"text": text, **place, "font": {"color": colors.text, "size": 12}}
-
-
-def _upright(value: float, colors: ChartColors) -> dict[str, object]:
-    line = {"color": colors.reference, "width": 1.5, "dash": "dot"}
-    return {
-        "type": "line",
-        "yref": "paper",
-        "x0": value,
-        "x1": value,
-        "y0": 0,
-        "y1": 1,
-        "line": line,
-    }
+def _layout(rows: int, note: str) -> dict[str, object]:
+    return frame(FRAME_HEIGHT + ROW_HEIGHT * max(1, rows), right=12, note=note)

@@ -10,7 +10,17 @@ from itertools import accumulate
 
 import plotly.graph_objects as go
 
-from utils.charts.style import FONT, ChartColors
+from utils.charts.style import (
+    FAINT,
+    FILL,
+    LINE,
+    NEUTRAL,
+    PERCENT,
+    REFERENCE,
+    axis,
+    frame,
+    upright,
+)
 from utils.chat.snapshots import Switch
 from utils.performance_monitor import RoundStats
 from utils.round_figures import Place
@@ -38,7 +48,7 @@ class CostCurve:
     seconds: tuple[tuple[int, float], ...]
 
 
-def speeds_figure(speeds: Sequence[tuple[int, float, float]], colors: ChartColors) -> go.Figure:
+def speeds_figure(speeds: Sequence[tuple[int, float, float]]) -> go.Figure:
     """Draw tokens a second by number of the answer, and a line of what plain decoding yielded then.
 
     A plain speed of 0 is not known, and leaves a gap.
@@ -47,48 +57,41 @@ def speeds_figure(speeds: Sequence[tuple[int, float, float]], colors: ChartColor
     written = _finite([speed for _, speed, _ in speeds])
     plain = _finite([known or math.nan for _, _, known in speeds])
     drawn = [
-        _line(numbers, plain, colors.reference, "answer %{x}: %{y:.3g} tokens/s plain", dash="dot"),
-        _line(numbers, written, colors.line, "answer %{x}: %{y:.3g} tokens/s", dots=True),
+        _line(numbers, plain, REFERENCE, "answer %{x}: %{y:.3g} tokens/s plain", dash="dot"),
+        _line(numbers, written, LINE, "answer %{x}: %{y:.3g} tokens/s", dots=True),
     ]
     first, last = min(numbers, default=1), max(numbers, default=1)
     axes = {"rangemode": "tozero"}, _x("answer, the newest last", **_whole(last, first=first))
-    return _figure(drawn, colors, *axes, note="" if numbers else "no answers yet")
+    return _figure(drawn, *axes, note="" if numbers else "no answers yet")
 
 
-def places_figure(places: Sequence[Place], colors: ChartColors) -> go.Figure:
+def places_figure(places: Sequence[Place]) -> go.Figure:
     """Draw the share of drafted tokens that was kept, by place in the draft, 0 to 100 %."""
     bars = _bars(
         [place.number for place in places],
         [100 * place.rate for place in places],
-        colors.line,
+        LINE,
         [f"token {place.number}: {place.accepted:,} of {place.drafted:,} kept" for place in places],
     )
-    axis = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}
-    note = "" if places else "nothing was drafted"
-    return _figure(
-        [bars],
-        colors,
-        axis,
-        _x("place in the draft", **_whole(len(places))),
-        note=note,
-    )
+    x_axis = _x("place in the draft", **_whole(len(places)))
+    return _figure([bars], PERCENT, x_axis, note="" if places else "nothing was drafted")
 
 
-def lengths_figure(counts: Sequence[int], colors: ChartColors) -> go.Figure:
+def lengths_figure(counts: Sequence[int]) -> go.Figure:
     """Draw how many rounds kept 0, 1, 2... drafted tokens."""
     bars = _bars(
         list(range(len(counts))),
         list(counts),
-        colors.line,
+        LINE,
         [f"{length} kept: {count:,} rounds" for length, count in enumerate(counts)],
     )
     ticks = {"dtick": 1} if max(counts, default=0) <= FEW // 2 else {"nticks": 5}
     axes = ticks, _x("drafted tokens kept", dtick=1 if len(counts) <= FEW else 5)
-    return _figure([bars], colors, *axes, note="" if counts else "nothing was drafted")
+    return _figure([bars], *axes, note="" if counts else "nothing was drafted")
 
 
 def timeline_figure(
-    rounds: Sequence[RoundStats], switches: Sequence[tuple[Switch, str]], colors: ChartColors
+    rounds: Sequence[RoundStats], switches: Sequence[tuple[Switch, str]]
 ) -> go.Figure:
     """Draw what was drafted, a line, and kept, an area, by token of the answer.
 
@@ -104,25 +107,24 @@ def timeline_figure(
     if places:
         # Each value holds for the tokens before its place, back to the last one.
         places, drafted, accepted = [0, *places], drafted[:1] + drafted, accepted[:1] + accepted
-    area: dict[str, object] = {"fill": "tozeroy", "fillcolor": colors.fill}
+    area: dict[str, object] = {"fill": "tozeroy", "fillcolor": FILL}
     lines = [
-        _line(places, accepted, colors.line, "to token %{x}: %{y:.1f} kept", shape="vh") | area,
-        _line(places, drafted, colors.reference, "to token %{x}: %{y:.1f} drafted", shape="vh"),
-        _marks(switches, top, colors),
+        _line(places, accepted, LINE, "to token %{x}: %{y:.1f} kept", shape="vh") | area,
+        _line(places, drafted, REFERENCE, "to token %{x}: %{y:.1f} drafted", shape="vh"),
+        _marks(switches, top),
     ]
-    shapes = [_upright(switch.at_tokens, colors) for switch, _ in switches]
+    shapes = [upright(switch.at_tokens, NEUTRAL) for switch, _ in switches]
     note = "" if any(drafted) else "nothing was drafted" if rounds else "no rounds yet"
     axes = (
         {"range": [0, 1.1 * top], "nticks": 5, "tickformat": "d"},
         _x("token of the answer", nticks=6),
     )
-    return _figure([] if note else lines, colors, *axes, note=note, shapes=[] if note else shapes)
+    return _figure([] if note else lines, *axes, note=note, shapes=[] if note else shapes)
 
 
 def costs_figure(
     curves: Sequence[CostCurve],
     measured: Sequence[tuple[int, float]],
-    colors: ChartColors,
     *,
     chosen_length: int | None = None,
 ) -> go.Figure:
@@ -134,10 +136,10 @@ def costs_figure(
     for place, curve in enumerate(curves):
         said = f"%{{x}} tokens, {curve.depth:,} before them: %{{y:.3g}} ms as the engine has it"
         dash = "dot" if place else "solid"
-        lines.append(_line(*_milliseconds(curve.seconds), colors.line, said, dash=dash))
+        lines.append(_line(*_milliseconds(curve.seconds), LINE, said, dash=dash))
     if measured:
         said = "%{x} tokens: %{y:.3g} ms in these answers<extra></extra>"
-        marker = {"color": colors.reference, "size": 7}
+        marker = {"color": REFERENCE, "size": 7}
         x, y = _milliseconds(measured)
         dots = {"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": marker}
         lines.append({**dots, "hovertemplate": said})
@@ -146,13 +148,13 @@ def costs_figure(
     y_axis = {"rangemode": "tozero", "ticksuffix": " ms", "nticks": 5}
     axes = y_axis, _x("tokens in a pass", **_whole(widest))
     note = "" if lines else "not measured yet"
-    shapes = [] if chosen_length is None or note else [_upright(chosen_length + 1, colors)]
-    return _figure(lines, colors, *axes, note=note, shapes=shapes)
+    shapes = [] if chosen_length is None or note else [upright(chosen_length + 1, NEUTRAL)]
+    return _figure(lines, *axes, note=note, shapes=shapes)
 
 
-def shares_figure(shares: Sequence[Share], colors: ChartColors) -> go.Figure:
+def shares_figure(shares: Sequence[Share]) -> go.Figure:
     """Draw parts of a whole as one bar, each with its name under it."""
-    palette = (colors.line, colors.reference, colors.text, colors.grid)
+    palette = (LINE, REFERENCE, NEUTRAL, FAINT)
     bars: list[dict[str, object]] = [
         {
             "type": "bar",
@@ -166,21 +168,21 @@ def shares_figure(shares: Sequence[Share], colors: ChartColors) -> go.Figure:
         for place, share in enumerate(shares)
         if share.value > 0 and math.isfinite(share.value)
     ]
-    figure = _figure(bars, colors, {"visible": False}, {"visible": False}, note="")
-    figure.update_layout(
-        barmode="stack",
-        height=BAR_HEIGHT,
-        margin={"l": 0, "r": 0, "t": 4, "b": 4},
-        showlegend=True,
-        legend={"orientation": "h", "traceorder": "normal", "x": 0, "y": -0.1, "yanchor": "top"},
-        annotations=[] if bars else [_note("not known yet", colors)],
-    )
-    return figure
+    bare = axis(visible=False)
+    legend = {"orientation": "h", "traceorder": "normal", "x": 0, "y": -0.1, "yanchor": "top"}
+    note = "" if bars else "not known yet"
+    layout = frame(BAR_HEIGHT, left=0, right=0, top=4, bottom=4, note=note) | {
+        "barmode": "stack",
+        "showlegend": True,
+        "legend": {**legend, "font": {"size": 12}},
+        "xaxis": bare,
+        "yaxis": bare,
+    }
+    return go.Figure({"data": bars, "layout": layout})
 
 
 def _figure(
     data: list[dict[str, object]],
-    colors: ChartColors,
     y_axis: Mapping[str, object],
     x_axis: Mapping[str, object],
     *,
@@ -188,19 +190,11 @@ def _figure(
     shapes: Sequence[dict[str, object]] = (),
 ) -> go.Figure:
     """Build the figure in one piece, which is far cheaper than step by step."""
-    axis = {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
-    layout = {
-        "template": {},
-        "height": HEIGHT,
-        "margin": {"l": 48, "r": 8, "t": 8, "b": 40},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": colors.text, "size": 12, "family": FONT},
-        "showlegend": False,
+    own = axis(visible=not note)
+    layout = frame(HEIGHT, left=48, bottom=40, note=note) | {
         "bargap": 0.25,
-        "xaxis": axis | {"showgrid": False} | dict(x_axis) | ({"visible": False} if note else {}),
-        "yaxis": axis | dict(y_axis) | ({"visible": False} if note else {}),
-        "annotations": [_note(note, colors)] if note else [],
+        "xaxis": own | {"showgrid": False} | dict(x_axis),
+        "yaxis": own | dict(y_axis),
         "shapes": list(shapes),
     }
     return go.Figure({"data": [] if note else data, "layout": layout})
@@ -252,29 +246,17 @@ def _bars(
     }
 
 
-def _marks(
-    switches: Sequence[tuple[Switch, str]], y: float, colors: ChartColors
-) -> dict[str, object]:
+def _marks(switches: Sequence[tuple[Switch, str]], y: float) -> dict[str, object]:
     return {
         "type": "scatter",
         "x": [switch.at_tokens for switch, _ in switches],
         "y": [y] * len(switches),
         "mode": "markers",
-        "marker": {"symbol": "triangle-down", "size": 11, "color": colors.text},
+        "marker": {"symbol": "triangle-down", "size": 11, "color": NEUTRAL},
         # Plotly reads tags in it, and the reasons come from outside.
         "hovertext": [escape(said) for _, said in switches],
         "hoverinfo": "text",
     }
-
-
-def _upright(x: float, colors: ChartColors) -> dict[str, object]:
-    line = {"color": colors.text, "width": 1, "dash": "dot"}
-    return {"type": "line", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": line}
-
-
-def _note(text: str, colors: ChartColors) -> dict[str, object]:
-    place = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    return {"text": text, **place, "font": {"color": colors.text, "size": 12}}
 
 
 def _milliseconds(times: Sequence[tuple[int, float]]) -> tuple[list[float], list[float | None]]:

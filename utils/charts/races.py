@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
 from itertools import accumulate
 from textwrap import wrap
 
 import plotly.graph_objects as go
 
-from utils.charts.style import FONT, TIMES, ChartColors
+from utils.charts.style import LINE, REFERENCE, TIMES, axis, frame
 from utils.chat.race_snapshots import SIDES, RaceSnapshot, Run, Side, verdict
 from utils.chat.race_wording import conditions, side_label
 from utils.chat.wording import figure
 
-SPEEDS_HEIGHT, PROGRESS_HEIGHT = 250, 250
+HEIGHT = 250
 POINT_LIMIT = 300
-LABEL_CHARS = 60
+# What fits beside each other on a phone; Plotly breaks no lines, and cuts what is longer.
+LINE_CHARS = 52
+COLORS: dict[Side, str] = {"a": REFERENCE, "b": LINE}
+# Seen on a bar and beside it, on any ground.
+DOT = {"color": "#ffffff", "size": 8, "line": {"color": "#374151", "width": 1.5}}
+BREAK, ELLIPSIS, FIXED_SPACE = "<br>", "\N{HORIZONTAL ELLIPSIS}", "\N{NO-BREAK SPACE}"
 
 
-def speeds_figure(race: RaceSnapshot, colors: ChartColors, *, paper: str) -> go.Figure:
+def speeds_figure(race: RaceSnapshot) -> go.Figure:
     """Draw the median speed of both sides, a bar each, and every run as a dot."""
     runs = {
         side: [run.answer.stats.tokens_per_second for run in race.ended(side)] for side in SIDES
@@ -36,7 +40,7 @@ def speeds_figure(race: RaceSnapshot, colors: ChartColors, *, paper: str) -> go.
                 "x": [round(speed, 2)],
                 "y": [place],
                 "width": 0.36,
-                "marker": {"color": _color(side, colors), "opacity": 0.78},
+                "marker": {"color": COLORS[side], "opacity": 0.78},
                 "hovertemplate": "median %{x:.1f} tokens/s<extra></extra>",
             },
             {
@@ -44,43 +48,33 @@ def speeds_figure(race: RaceSnapshot, colors: ChartColors, *, paper: str) -> go.
                 "mode": "markers",
                 "x": runs[side],
                 "y": [place] * len(runs[side]),
-                "marker": {
-                    "color": paper,
-                    "size": 8,
-                    "line": {"color": colors.text, "width": 1.5},
-                },
+                "marker": DOT,
                 "hovertemplate": "one run: %{x:.1f} tokens/s<extra></extra>",
             },
         ]
-        shown = f"<b>{figure(speed)} tokens/s</b>" if runs[side] else "no run yet"
-        label = f"{_plain(side_label(race, side))}: {shown}"
-        notes.append(_label(label, place + 0.34, colors))
-    axes = {
-        "xaxis": _axis(colors) | {"range": [0, 1.08 * top], "nticks": 5},
-        "yaxis": {"visible": False, "range": [-0.4, 1.62], "fixedrange": True},
+        notes.append(_label(race, side, speed, place + 0.2))
+    layout = _layout(race, _title(race)) | {
+        "xaxis": axis(range=[0, 1.08 * top], nticks=5),
+        "yaxis": {"visible": False, "range": [-0.3, 1.7], "fixedrange": True},
+        "annotations": notes,
     }
-    layout = _layout(race, colors, paper, SPEEDS_HEIGHT, _title(race))
-    return go.Figure({"data": traces, "layout": layout | axes | {"annotations": notes}})
+    return go.Figure({"data": traces, "layout": layout})
 
 
-def progress_figure(race: RaceSnapshot, colors: ChartColors, *, paper: str) -> go.Figure:
+def progress_figure(race: RaceSnapshot) -> go.Figure:
     """Draw how many tokens each side had after how long, of its last run that counts."""
-    traces = [_progress(race, runs[-1], colors) for side in SIDES if (runs := race.ended(side))]
-    axes = {
-        "xaxis": _axis(colors) | {"rangemode": "tozero", "ticksuffix": " s", "nticks": 6},
-        "yaxis": _axis(colors) | {"rangemode": "tozero", "nticks": 4, "tickformat": "d"},
+    traces = [_progress(race, runs[-1]) for side in SIDES if (runs := race.ended(side))]
+    place = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+    layout = _layout(race) | {
+        "xaxis": axis(rangemode="tozero", ticksuffix=" s", nticks=6),
+        "yaxis": axis(rangemode="tozero", nticks=4, tickformat="d"),
         "showlegend": True,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "legend": {**place, "font": {"size": 12}},
     }
-    layout = _layout(race, colors, paper, PROGRESS_HEIGHT, "")
-    return go.Figure({"data": traces, "layout": layout | axes})
+    return go.Figure({"data": traces, "layout": layout})
 
 
-def _speeds(runs: Iterable[Run]) -> list[float]:
-    return [round(run.answer.stats.tokens_per_second, 2) for run in runs]
-
-
-def _progress(race: RaceSnapshot, run: Run, colors: ChartColors) -> dict[str, object]:
+def _progress(race: RaceSnapshot, run: Run) -> dict[str, object]:
     rounds = run.answer.rounds
     ends_s = [0.0, *accumulate(stats.total_s for stats in rounds)]
     tokens = [0, *accumulate(stats.emitted for stats in rounds)]
@@ -89,11 +83,11 @@ def _progress(race: RaceSnapshot, run: Run, colors: ChartColors) -> dict[str, ob
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": _plain(side_label(race, run.side)),
+        "name": _lines(side_label(race, run.side), 1),
         "x": [round(ends_s[n], 4) for n in kept],
         "y": [tokens[n] for n in kept],
         "line": {
-            "color": _color(run.side, colors),
+            "color": COLORS[run.side],
             "width": 2.5,
             "dash": "dot" if run.side == "a" else "solid",
         },
@@ -101,50 +95,44 @@ def _progress(race: RaceSnapshot, run: Run, colors: ChartColors) -> dict[str, ob
     }
 
 
-def _title(race: RaceSnapshot) -> str:
-    """Return what was found, as short as a heading."""
+def _title(race: RaceSnapshot) -> dict[str, object] | None:
+    """Return what was found, as short as a heading, and under which conditions."""
     found = verdict(race)
     if found is None:
-        return ""
+        return None
     slower: Side = "b" if found.faster == "a" else "a"
     fact = f"{found.faster.upper()} {found.speedup:.2f}{TIMES} as fast as {slower.upper()}"
     if found.interval is not None:
         fact += f" ({found.interval[0]:.2f} to {found.interval[1]:.2f})"
-    lines = wrap(conditions(race.request), LABEL_CHARS, max_lines=2)
-    return "<br>".join([f"<b>{fact}</b>", *(f"<sup>{_plain(line)}</sup>" for line in lines)])
+    # Broken between conditions, never inside one.
+    said = conditions(race.request).replace(" ", FIXED_SPACE).replace(f",{FIXED_SPACE}", ", ")
+    subtitle = {"text": _lines(said, 3), "font": {"size": 11}}
+    place = {"x": 0, "xanchor": "left", "y": 0.97, "yanchor": "top"}
+    return {"text": fact, "subtitle": subtitle, "font": {"size": 14}, **place}
 
 
-def _layout(
-    race: RaceSnapshot, colors: ChartColors, paper: str, height: int, title: str
-) -> dict[str, object]:
-    head = {"title": {"text": title, "x": 0, "xanchor": "left", "font": {"size": 14}}}
+def _layout(race: RaceSnapshot, title: dict[str, object] | None = None) -> dict[str, object]:
+    lines = str(title["subtitle"]).count(BREAK) + 1 if title else 0
+    layout = frame(HEIGHT + 14 * lines, left=36, right=12, top=44 + 14 * lines)
+    # A picture is kept and shown elsewhere: it needs a ground of its own, which is the theme's.
+    del layout["paper_bgcolor"], layout["plot_bgcolor"]
+    return layout | {"meta": race.id} | ({"title": title} if title else {})
+
+
+def _label(race: RaceSnapshot, side: Side, speed: float, y: float) -> dict[str, object]:
+    shown = f"{figure(speed)}{FIXED_SPACE}tokens/s" if speed else "no run yet"
+    text = _lines(f"{shown} · {side_label(race, side)}", 2)
+    place = {"x": 0, "y": y, "xref": "x", "yref": "y", "xanchor": "left", "yanchor": "bottom"}
     return {
-        "template": {},
-        "height": height,
-        "margin": {"l": 36, "r": 12, "t": 74 if title else 34, "b": 28},
-        # A picture is kept and shown elsewhere: it needs a ground of its own.
-        "paper_bgcolor": paper,
-        "plot_bgcolor": paper,
-        "font": {"color": colors.text, "size": 12, "family": FONT},
-        "showlegend": False,
-        "meta": race.id,
-    } | (head if title else {})
+        "text": text.replace(shown, f"<b>{shown}</b>", 1),
+        "align": "left",
+        "showarrow": False,
+        "font": {"size": 12},
+        **place,
+    }
 
 
-def _axis(colors: ChartColors) -> dict[str, object]:
-    return {"gridcolor": colors.grid, "zeroline": False, "fixedrange": True, "color": colors.text}
-
-
-def _label(text: str, y: float, colors: ChartColors) -> dict[str, object]:
-    place = {"x": 0, "y": y, "xref": "x", "yref": "y", "xanchor": "left", "showarrow": False}
-    return {"text": text, **place, "font": {"color": colors.text, "size": 12}}
-
-
-def _color(side: Side, colors: ChartColors) -> str:
-    return colors.reference if side == "a" else colors.line
-
-
-def _plain(text: str) -> str:
-    """Return text that Plotly shows as it is: it takes some HTML for its own."""
-    short = text if len(text) <= LABEL_CHARS else f"{text[:LABEL_CHARS]}\N{HORIZONTAL ELLIPSIS}"
-    return html.escape(short, quote=False)
+def _lines(text: str, most: int) -> str:
+    """Return so many lines at most, which Plotly shows as they are: it takes HTML for its own."""
+    shown = wrap(text, LINE_CHARS, max_lines=most, placeholder=ELLIPSIS)
+    return BREAK.join(html.escape(line, quote=False) for line in shown)

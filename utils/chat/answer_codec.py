@@ -22,6 +22,9 @@ from utils.events import TokenSource
 from utils.performance_monitor import Baseline, GenerationStats, RoundStats
 
 CUT_OFF = "the app ended while this answer was being written: go on with it, or write it again"
+ELSEWHERE = (
+    "another SpecChat on the same data folder is writing this answer: reload this page to see more"
+)
 LOST = "this answer cannot be read any more: write it again"
 T = TypeVar("T")
 
@@ -69,6 +72,11 @@ def cut_off(answer: JobSnapshot) -> JobSnapshot:
     return replace(
         answer, version=answer.version + 1, state="failed", queue_position=0, error=CUT_OFF
     )
+
+
+def written_elsewhere(answer: JobSnapshot) -> JobSnapshot:
+    """Return an answer that another run of the app is writing, as far as that has saved it."""
+    return replace(answer, error=ELSEWHERE) if answer.is_active else answer
 
 
 def lost_answer(settings: AnswerSettings, owner: str) -> JobSnapshot:

@@ -86,7 +86,7 @@ class Archive:
             title, shown, state = conversation.title, len(conversation.turns), conversation.state()
             turns = {turn.id: turn for turn in state.turns}
             rows = [
-                turn_rows(state, turn, is_known=turn.id in kept.turns)
+                turn_rows(state, turn, is_known=turn.id in kept.turns, run_id=self._database.run.id)
                 for turn in state.turns
                 if not _is_same(turn, kept.turns.get(turn.id))
             ]
@@ -101,10 +101,13 @@ class Archive:
             self._kept[conversation] = _Kept(title, turns)
 
     def load(self, conversation_id: str) -> Conversation | None:
-        """Return a conversation, or None where there is none of this id or it is deleted."""
+        """Return a conversation, or None where there is none of this id or it is deleted.
+
+        One that another run of the app writes in is read anew each time.
+        """
         with self._lock:
             live = self._live.get(conversation_id)
-            if live is not None:
+            if live is not None and not live.is_written_elsewhere:
                 return None if live.is_deleted else live
             rows = self._database.read(
                 "SELECT * FROM conversations WHERE id = ? AND deleted_at IS NULL",
@@ -141,8 +144,12 @@ class Archive:
         self.save(conversation)
 
     def delete(self, conversation_id: str) -> None:
-        """Put a conversation away until it is restored or purged; its answer is stopped."""
+        """Put a conversation away until it is restored or purged; its answer is stopped.
+
+        What was put away long ago is purged: an app that runs for weeks does not keep it.
+        """
         with self._lock:
+            self.purge()
             self._mark(conversation_id, time.time())
             if live := self._live.get(conversation_id):
                 live.is_deleted = True
@@ -168,7 +175,7 @@ class Archive:
                     self._kept.pop(live, None)
 
     def mend(self) -> None:
-        """Say of every answer that was left behind half written that it was cut off."""
+        """Say of every answer that a run which ended left half written that it was cut off."""
         with self._lock:
             rows = self._database.read(
                 "SELECT * FROM conversations WHERE id IN"
@@ -181,7 +188,10 @@ class Archive:
 
     def _open(self, row: Row) -> Conversation:
         stored = self._database.read(SELECT_TURNS, (row["id"],))
-        turns = tuple(read_turn(turn, row["owner"]) for turn in stored)
+        elsewhere = {turn["id"] for turn in stored if self._is_elsewhere(turn)}
+        turns = tuple(
+            read_turn(turn, row["owner"], is_elsewhere=turn["id"] in elsewhere) for turn in stored
+        )
         conversation = Conversation.of(
             ConversationState(
                 row["id"],
@@ -194,7 +204,7 @@ class Archive:
             )
         )
         conversation.is_deleted = row["deleted_at"] is not None
-        whole = {turn["id"] for turn in stored if turn["state"] not in ACTIVE}
+        whole = {turn["id"] for turn in stored if turn["state"] not in ACTIVE} | elsewhere
         kept = {turn.id: turn for turn in turns if turn.id in whole}
         self._live[conversation.id] = conversation
         self._kept[conversation] = _Kept(row["title"], kept)
@@ -202,6 +212,9 @@ class Archive:
             with suppress(StorageError):
                 self.save(conversation)
         return conversation
+
+    def _is_elsewhere(self, turn: Row) -> bool:
+        return turn["state"] in ACTIVE and self._database.run.is_another(turn["run"])
 
     def _snippet(self, conversation_id: str, words: str) -> str:
         rows = self._database.read(_SNIPPET, (words, conversation_id)) if words else []

@@ -15,6 +15,7 @@ from utils.chat.answer_codec import (
     encode_answer,
     encode_settings,
     lost_answer,
+    written_elsewhere,
 )
 from utils.chat.answer_history import figures_of
 from utils.chat.conversation import ConversationState
@@ -24,7 +25,7 @@ from utils.chat.turns import AnswerSettings, Attachment, Turn
 from utils.errors import RequestError
 
 SELECT_TURNS = (
-    "SELECT turns.*, answers.record, answers.state FROM turns"
+    "SELECT turns.*, answers.record, answers.state, answers.run FROM turns"
     " LEFT JOIN answers ON answers.turn_id = turns.id WHERE turns.conversation_id = ?"
     " ORDER BY turns.number"
 )
@@ -44,7 +45,7 @@ _SAVE_TURN = (
 )
 _SAVE_ANSWER = (
     "INSERT OR REPLACE INTO answers VALUES"
-    " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _INDEX_TITLE = "INSERT OR REPLACE INTO title_texts (rowid, title) VALUES (?, ?)"
 _INDEX_TURN = "INSERT OR REPLACE INTO turn_texts (rowid, question, answer) VALUES (?, ?, ?)"
@@ -59,8 +60,8 @@ class TurnRows:
     texts: tuple[str, str] | None
 
 
-def turn_rows(state: ConversationState, turn: Turn, *, is_known: bool) -> TurnRows:
-    """Return what is to be written of a turn; what is asked is found at once."""
+def turn_rows(state: ConversationState, turn: Turn, *, is_known: bool, run_id: str) -> TurnRows:
+    """Return what a run is to write of a turn; what is asked is found at once."""
     answer = turn.answer
     row = (
         turn.id,
@@ -78,7 +79,8 @@ def turn_rows(state: ConversationState, turn: Turn, *, is_known: bool) -> TurnRo
     record = json.dumps(encode_answer(answer))
     has_texts = not (is_known and answer.is_active)
     text = "" if answer.is_active else answer.text
-    return TurnRows(row, (*astuple(figures), record), _texts(turn, text) if has_texts else None)
+    answered = (*astuple(figures), record, run_id)
+    return TurnRows(row, answered, _texts(turn, text) if has_texts else None)
 
 
 def write_conversation(
@@ -114,10 +116,11 @@ def write_turn(connection: Connection, rows: TurnRows) -> None:
         connection.execute(_INDEX_TURN, (number, *rows.texts))
 
 
-def read_turn(row: Row, owner: str) -> Turn:
+def read_turn(row: Row, owner: str, *, is_elsewhere: bool) -> Turn:
     """Return a turn with an answer, whatever can be read of it.
 
-    An answer that was being written when it was saved is cut off.
+    An answer that was being written when it was saved is cut off, unless `is_elsewhere`: then
+    another run of the app writes it.
     """
     settings = decode_settings(_json(row["settings"], {}))
     return Turn(
@@ -126,17 +129,20 @@ def read_turn(row: Row, owner: str) -> Turn:
         row["question"],
         row["job_id"],
         settings,
-        _read_answer(row["record"], settings, owner),
+        _read_answer(row["record"], settings, owner, is_elsewhere=is_elsewhere),
         row["asked_at"],
         tuple(Attachment(**file) for file in _json(row["attachments"], [])),
     )
 
 
-def _read_answer(record: str | None, settings: AnswerSettings, owner: str) -> JobSnapshot:
+def _read_answer(
+    record: str | None, settings: AnswerSettings, owner: str, *, is_elsewhere: bool
+) -> JobSnapshot:
     try:
-        return cut_off(decode_answer(_json(record or "", None), owner))
+        answer = decode_answer(_json(record or "", None), owner)
     except RequestError:
         return lost_answer(settings, owner)
+    return written_elsewhere(answer) if is_elsewhere else cut_off(answer)
 
 
 def _texts(turn: Turn, answer: str) -> tuple[str, str]:

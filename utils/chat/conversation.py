@@ -117,6 +117,11 @@ class Conversation:
         return self._writing is not None
 
     @property
+    def is_written_elsewhere(self) -> bool:
+        """True where another run of the app was writing an answer when this was read."""
+        return any(turn.answer is not None and turn.answer.is_active for turn in self.all_turns)
+
+    @property
     def answering_turn(self) -> Turn | None:
         """The turn whose answer is being written."""
         with self._lock:
@@ -209,6 +214,7 @@ class Conversation:
         """Take out a question and its answer; what followed moves up to what stood before."""
         with self._lock:
             gone = self._turn(turn_id)
+            self._check_here()
             if self._writing and self._writing[0] == turn_id:
                 raise RequestError("this answer is still being written: stop it first")
             del self._turns[turn_id]
@@ -225,6 +231,13 @@ class Conversation:
             raise RequestError("this question was deleted meanwhile: reload the page")
         return turn
 
+    def _check_here(self) -> None:
+        if self.is_written_elsewhere:
+            raise RequestError(
+                "another SpecChat on the same data folder is writing an answer in this chat: wait "
+                "for its end, then reload the page"
+            )
+
     def _begin(
         self,
         turn: Turn,
@@ -236,6 +249,7 @@ class Conversation:
             raise RequestError(
                 "an answer is still being written: wait for its end, or stop it first"
             )
+        self._check_here()
         job = board.prepare(
             request or self._request(turn),
             runtime,

@@ -2,7 +2,8 @@
 
 The renderer shows raw HTML as text, but it fetches images, draws diagrams, and knows directives
 of its own (`:red[..]`, `:material/..:`, `:tada:`). A model's text must trigger none of these. Code
-is left as it is, so that what is copied from it is what was written.
+is left as it is, so that what is copied from it is what was written; where the renderer may not
+take it for code, no image is left in it.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ import re
 WORD_JOINER = "\u2060"
 
 _FENCE = re.compile(r"(?P<indent>(?:[ \t>]|[-*+] |\d{1,9}[.)] )*)(?P<mark>`{3,}|~{3,})(?P<info>.*)")
-_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
+_SURE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)([^\n|]+?)(?<!`)\1(?!`)")
 _EMPTY_LINES = re.compile(r"(\n[ \t]*\n)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!+(?=\[)")
+_WHOLE_IMAGE = re.compile(r"!+(?=\[[^\]\n]*\][(\[])")
 _DIRECTIVE = re.compile(r":(?=:|material/|[A-Za-z0-9_+-]+[:\[{])")
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
 
@@ -25,14 +28,14 @@ def safe_markdown(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     pieces: list[str] = []
     prose: list[str] = []
-    fence = ""
+    fence, indent = "", ""
     for line in text.split("\n"):
         if fence:
-            pieces.append(line)
+            pieces.append(line if _is_inside(line, indent) else _WHOLE_IMAGE.sub("", line))
             fence = "" if _closes(line, fence) else fence
         elif opening := _opens(line):
             pieces += [*_safe_prose(prose), _safe_opening(opening, line)]
-            prose, fence = [], opening["mark"]
+            prose, fence, indent = [], opening["mark"], opening["indent"]
         else:
             prose.append(line)
     pieces += _safe_prose(prose)
@@ -76,6 +79,16 @@ def _closes(line: str, fence: str) -> bool:
     return len(mark) >= len(fence) and set(mark) == {fence[0]}
 
 
+def _is_inside(line: str, indent: str) -> bool:
+    """Tell whether a line is surely in the code that was opened with this in front of it.
+
+    The end of a quotation or of a point of a list ends the code in it.
+    """
+    if ">" in indent:
+        return line.lstrip(" ").startswith(">")
+    return not indent.strip() or line.startswith(("  ", "\t")) or not line.strip()
+
+
 def _safe_opening(opening: re.Match[str], line: str) -> str:
     """Keep the language, unless it makes the renderer draw instead of show."""
     if opening["info"].strip().lower().startswith("mermaid"):
@@ -90,9 +103,12 @@ def _safe_prose(lines: list[str]) -> list[str]:
 
 
 def _safe_paragraph(text: str) -> str:
+    # Where marks pair within their lines, and outside of tables, there is one way to read them.
+    is_sure = "`" not in _SURE_SPAN.sub("", text)
     safe, end = [], 0
     for span in _CODE_SPAN.finditer(text):
-        safe += [_disarm(text[end : span.start()]), span[0]]
+        code = span[0] if is_sure else _WHOLE_IMAGE.sub("", span[0])
+        safe += [_disarm(text[end : span.start()]), code]
         end = span.end()
     return "".join([*safe, _disarm(text[end:])])
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from config import EMBEDDED, Settings
 from utils.backends.ollama_records import RunningModel
@@ -223,6 +225,13 @@ def _stay(expires_at: datetime | None, now: datetime) -> str:
     return f"leaves in {time_left(left.total_seconds())} unless asked"
 
 
+def folder_name(folder: Path) -> str:
+    """Return a folder as people write it, with `~` for their own."""
+    with suppress(ValueError, RuntimeError):
+        return str(Path("~") / folder.relative_to(Path.home()))
+    return str(folder)
+
+
 def pull_figures(pull: PullSnapshot) -> str:
     """Say how far a pull is: bytes, speed, time left; or what Ollama is doing."""
     if pull.state == "waiting":
@@ -270,7 +279,8 @@ def deletion_problem(
     if holds(engine, entry):
         return f"the engine has {entry.name} loaded: choose another model in the chat first"
     if drafts_with(engine, entry):
-        return f"the engine drafts with {entry.name}: take another draft in the chat, and ask first"
+        why = f"the engine has {entry.name} open as a draft"
+        return f"{why}: choose another model to answer in the chat first"
     if entry.name == chosen:
         return f"{entry.name} is the model of your chat: choose another one there first"
     return ""

@@ -9,6 +9,7 @@ from config import EMBEDDED
 from utils.chat.answer_groups import AnswerGroup, speed_of, speedup_of
 from utils.chat.answer_history import AnswerFigures
 from utils.chat.wording import TIMES, draft_name, duration, figure
+from utils.cost_table import LEAST_OF_PLAIN
 from utils.engine.figures import DraftFigures
 from utils.performance_monitor import RoundStats, ratio
 from utils.round_figures import Place, TimeSplit
@@ -16,6 +17,7 @@ from utils.sizes import size
 
 UNKNOWN = "-"
 LEAST_SHARE = 0.005
+LEAST_FACTOR = 1.05
 
 
 def model_name(name: str) -> str:
@@ -42,7 +44,7 @@ def group_row(group: AnswerGroup) -> dict[str, str]:
         "Draft": drafting(group),
         "Answers": f"{len(group.answers)}" + (f", {group.failed} failed" if group.failed else ""),
         "Tokens/s": figure(group.tokens_per_second) if group.tokens_per_second else UNKNOWN,
-        "Speedup": f"{group.speedup:.2f}{TIMES}" if group.speedup else UNKNOWN,
+        "Speedup": f"{group.speedup:.2f}{TIMES}" if _is_compared(group) else UNKNOWN,
         "Accepted": f"{group.acceptance_rate:.0%}" if group.drafted else UNKNOWN,
         "Tokens a round": f"{group.tokens_a_round:.1f}" if group.tokens_a_round else UNKNOWN,
         "First token": duration(group.ttft_s) if group.ttft_s else UNKNOWN,
@@ -57,7 +59,7 @@ def answer_label(number: int, answer: AnswerFigures) -> str:
         parts.append(f"{answer.completion_tokens:,} tokens")
     if speed := speed_of(answer):
         parts.append(f"{figure(speed)} tokens/s")
-    if speedup := speedup_of(answer):
+    if answer.drafted and (speedup := speedup_of(answer)):
         parts.append(f"{speedup:.1f}{TIMES} plain")
     if answer.state in ("failed", "stopped"):
         parts.append(answer.state)
@@ -125,10 +127,14 @@ def costs_sentence(costs: Sequence[tuple[int, float]], chosen_length: int | None
     widest = max((width for width in times if width <= 8), default=1)
     if not plain or widest == 1:
         return "What passes cost is measured when the model is loaded."
-    said = (
-        f"A pass over {widest} tokens takes {times[widest] / plain:.1f} times as long as over one "
-        f"({duration(plain)})."
-    )
+    factor = times[widest] / plain
+    long = f"{factor:.1f} times as long" if factor >= LEAST_FACTOR else "about as long"
+    said = f"A pass over {widest} tokens takes {long} as over one ({duration(plain)})."
+    if factor < LEAST_OF_PLAIN:
+        said += (
+            f" It was measured to take {factor:.1f} times as long, which cannot be: the machine "
+            "was busy. Answers to come put that right."
+        )
     if chosen_length is None:
         return said
     drafted = f"{chosen_length or 'no'} drafted token{_s(chosen_length)}"
@@ -164,8 +170,14 @@ def speeds_sentence(group: AnswerGroup) -> str:
     """Say how fast the answers of a group came."""
     if not group.tokens_per_second:
         return "No speed was measured."
-    said = f"{figure(group.tokens_per_second)} tokens/s in the middle of {len(group.written)}"
-    return f"{said}, {group.speedup:.2f}{TIMES} plain (dotted)." if group.speedup else f"{said}."
+    plain = f", {group.speedup:.2f}{TIMES} plain (dotted)" if _is_compared(group) else ""
+    speed = figure(group.tokens_per_second)
+    return f"{speed} tokens/s in the middle of {len(group.written)}{plain}."
+
+
+def _is_compared(group: AnswerGroup) -> bool:
+    """Tell whether there is a speedup to speak of: what drafted nothing is plain itself."""
+    return bool(group.drafted and group.speedup)
 
 
 def _s(count: int) -> str:

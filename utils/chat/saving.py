@@ -94,3 +94,5 @@ class Saver:
             begin = time.monotonic()
             self.flush()
             pause_s = max(self._every_s, SLOWDOWN * (time.monotonic() - begin))
+        # What was marked while the last batch was saved.
+        self.flush()

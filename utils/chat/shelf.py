@@ -67,7 +67,7 @@ class ConversationShelf:
             found = self._conversations.get(conversation_id)
             if found is not None:
                 self._conversations.move_to_end(conversation_id)
-        if found is not None:
+        if found is not None and not found.is_written_elsewhere:
             return None if found.is_deleted else found
         loaded = self._load(conversation_id)
         if loaded is not None:

@@ -80,9 +80,9 @@ def holds(engine: EngineHealth, entry: CatalogueEntry) -> bool:
 
 
 def drafts_with(engine: EngineHealth, entry: CatalogueEntry) -> bool:
-    """Tell whether a model is the draft that the engine used last, which it keeps open."""
-    draft = engine.stats.draft if engine.live and engine.stats is not None else None
-    return draft is not None and (draft.name == entry.name or draft.path == entry.path)
+    """Tell whether a model is one of the drafts that the engine keeps open."""
+    drafts = engine.stats.open_drafts if engine.live and engine.stats is not None else ()
+    return any(draft.name == entry.name or draft.path == entry.path for draft in drafts)
 
 
 def can_chat(entry: CatalogueEntry) -> bool:

@@ -111,7 +111,7 @@ def quiet_line(answer: JobSnapshot) -> str:
     parts = []
     if stats.tokens_per_second:
         parts.append(f"{figure(stats.tokens_per_second)} tokens/s")
-    if stats.speedup:
+    if stats.speedup and stats.drafted:
         parts.append(f"{stats.speedup:.1f}{TIMES} plain")
     if stats.drafted:
         parts.append(f"{stats.acceptance_rate:.0%} accepted")
@@ -196,7 +196,9 @@ def acceptance(stats: GenerationStats) -> str:
 
 
 def speedup(stats: GenerationStats) -> str:
-    """Return the speedup of the whole answer."""
+    """Return the speedup of the whole answer; what is plain itself is compared with nothing."""
+    if not stats.drafted:
+        return "nothing drafted"
     return f"{stats.speedup:.2f}{TIMES} plain in all" if stats.speedup else "not known yet"
 
 

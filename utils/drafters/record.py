@@ -14,6 +14,8 @@ FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
 MOST_FOR_A_DRAFT = 0.4
+# A model that drafted, if in vain, takes more.
+QUIET_SHARE = 0.25
 # As if so much had been written before: what may be spent on the first looks.
 CREDIT_TOKENS = 400
 
@@ -34,6 +36,7 @@ class DraftingRecord:
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
         self._since_probe = 0
+        self._was_plain = False
         self._elapsed_s, self._probe_loss_s = CREDIT_TOKENS * costs.seconds(1), 0.0
         self._pass_s: list[float] = []
         self._depth, self._age = -1, 0
@@ -45,7 +48,7 @@ class DraftingRecord:
     @property
     def plain_rate(self) -> float:
         """Tokens a second without drafts."""
-        return 1 / (self.pass_s[0] + self.token_s)
+        return 1 / (self.costs.plain_s + self.token_s)
 
     @property
     def rate(self) -> float:
@@ -80,7 +83,9 @@ class DraftingRecord:
     def note_round(self, stats: RoundStats, pass_s: float, width: int, *, was_probe: bool) -> None:
         """Learn from the times of a round."""
         costs = self.costs
-        costs.note(width, pass_s)
+        is_plain = width == 1 and stats.draft_s < QUIET_SHARE * pass_s
+        costs.note(width, pass_s, is_plain=is_plain and self._was_plain)
+        self._was_plain = is_plain
         costs.move_to(stats.depth)
         total_s = stats.total_s / costs.pace
         beyond_s = max(0.0, stats.total_s - stats.draft_s - pass_s)

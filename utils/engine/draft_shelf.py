@@ -67,9 +67,9 @@ class DraftShelf:
         self._models: OrderedDict[Path, _Open] = OrderedDict()
 
     @property
-    def newest(self) -> ModelInfo | None:
-        """The draft model used last, if one is open."""
-        return next((opened.model.info for opened in reversed(self._models.values())), None)
+    def open_models(self) -> tuple[ModelInfo, ...]:
+        """The draft models that are open, the one used last first."""
+        return tuple(opened.model.info for opened in reversed(self._models.values()))
 
     @property
     def figures(self) -> tuple[DraftFigures, ...]:

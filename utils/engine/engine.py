@@ -68,14 +68,14 @@ class _Target:
 
     def figures(self) -> dict[str, Any]:
         """Return what `Stats` tell of a target."""
-        model, draft, costs = self.model, self.drafts.newest, self.costs
+        model, drafts, costs = self.model, self.drafts.open_models, self.costs
         context_tokens, cache_type = model.session.n_ctx, self.options.cache_type
         return {
             "cached_tokens": len(model.session.cached),
             "target": model.info,
-            "draft": draft,
+            "open_drafts": drafts,
             "target_bytes": model.info.size_bytes,
-            "draft_bytes": draft.size_bytes if draft else 0,
+            "draft_bytes": sum(draft.size_bytes for draft in drafts),
             "cache_bytes": estimate_cache_bytes(model.header, context_tokens, cache_type),
             "passes": describe_costs(costs) if costs else (),
             "pace": costs.pace if costs else 1.0,
@@ -236,7 +236,6 @@ class Engine:
             rss_bytes=resident_bytes(),
             cached_tokens=0,
             target=None,
-            draft=None,
             answers=self._answers,
         )
         return stats.model_copy(update=self._target.figures()) if self._target else stats

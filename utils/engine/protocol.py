@@ -217,7 +217,8 @@ class Stats(Message):
     """The worker in numbers; without an id it was not asked for: after a load or an answer.
 
     `passes` are at the depths that were measured, at a reference pace; the machine is `pace` times
-    as slow at the moment. `drafts` are those of whoever was answered last. `cache_bytes` are those
+    as slow at the moment. `open_drafts` are held in memory, the one used last first, and take
+    `draft_bytes` together; `drafts` are those of whoever was answered last. `cache_bytes` are those
     of the target's context; `rss_bytes` is the memory of the whole worker.
     """
 
@@ -226,8 +227,8 @@ class Stats(Message):
     rss_bytes: int
     cached_tokens: int
     target: ModelInfo | None
-    draft: ModelInfo | None
     answers: int
+    open_drafts: tuple[ModelInfo, ...] = ()
     target_bytes: int = 0
     draft_bytes: int = 0
     cache_bytes: int = 0

@@ -78,9 +78,10 @@ def load_rollout(database: Database, config: RolloutConfig) -> Rollout:
     """Return the present experiment; settings that have changed since count as the last word."""
     rows = database.read("SELECT * FROM experiments ORDER BY id DESC LIMIT 1")
     if not rows:
-        return begin_experiment(
-            database, config, percent=config.speculative_percent, is_stopped=config.stopped
+        _insert(
+            database, config, config.speculative_percent, is_stopped=config.stopped, is_first=True
         )
+        return load_rollout(database, config)
     row = rows[0]
     if row["settings"] != config.model_dump_json():
         return change_rollout(
@@ -108,13 +109,32 @@ def begin_experiment(
 ) -> Rollout:
     """Begin anew: browsers are assigned afresh, and nothing of before is counted."""
     _check_percent(percent)
+    _insert(database, config, percent, is_stopped=is_stopped)
+    return load_rollout(database, config)
+
+
+def _insert(
+    database: Database,
+    config: RolloutConfig,
+    percent: int | None,
+    *,
+    is_stopped: bool,
+    is_first: bool = False,
+) -> None:
+    """Begin an experiment; with `is_first` only where there is none: two may find none at once."""
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO experiments (salt, percent, is_stopped, began_at, settings)"
-            " VALUES (?, ?, ?, ?, ?)",
-            (secrets.token_hex(8), percent, is_stopped, time.time(), config.model_dump_json()),
+            " SELECT ?, ?, ?, ?, ? WHERE NOT ? OR NOT EXISTS (SELECT 1 FROM experiments)",
+            (
+                secrets.token_hex(8),
+                percent,
+                is_stopped,
+                time.time(),
+                config.model_dump_json(),
+                is_first,
+            ),
         )
-    return load_rollout(database, config)
 
 
 def _check_percent(percent: int | None) -> None:

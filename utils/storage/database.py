@@ -11,6 +11,7 @@ from pathlib import Path
 
 from config import get_settings
 from utils.errors import StorageError
+from utils.storage.runs import Run
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 FILE_NAME = "specchat.db"
@@ -19,7 +20,10 @@ Parameters = Sequence[object] | Mapping[str, object]
 
 
 class Database:
-    """An SQLite file that all threads use in turn; all its failures are `StorageError`."""
+    """An SQLite file that all threads use in turn; all its failures are `StorageError`.
+
+    `run` tells this opening from those of other processes.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or make the file, and apply the migrations that it has not seen."""
@@ -35,6 +39,7 @@ class Database:
             except BaseException:
                 self._connection.close()
                 raise
+        self.run = Run(path.parent)
 
     def read(self, sql: str, parameters: Parameters = ()) -> list[sqlite3.Row]:
         """Return the rows of a query."""
@@ -57,6 +62,7 @@ class Database:
         """Close the file; another use fails."""
         with self._lock:
             self._connection.close()
+        self.run.end()
 
     def _prepare(self) -> None:
         self.path.chmod(0o600)
