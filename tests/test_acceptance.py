@@ -45,7 +45,27 @@ def test_older_tokens_fade():
     for _ in range(600):
         acceptance.learn(0, was_kept=False)
     assert acceptance.rate(0) < 0.3
-    assert acceptance.recent < 0.01
+    assert acceptance.newest < 0.01
+    assert acceptance.expected < 0.15
+
+
+def test_an_answer_says_soon_what_to_expect_of_it_and_the_next_one_begins_with_what_is_usual():
+    acceptance = Acceptance([], [0.5])
+    for rate in (0.9, 0.3) * 40:
+        acceptance.begin_answer()
+        for index in range(30):
+            acceptance.learn(0, was_kept=index % 10 < 10 * rate)
+        assert acceptance.expected == pytest.approx(rate, abs=0.15)
+    acceptance.begin_answer()
+    assert acceptance.expected == pytest.approx(0.6, abs=0.05)
+
+
+def test_an_answer_with_a_single_draft_changes_little_of_what_is_usual():
+    acceptance = Acceptance([], [0.5])
+    before = acceptance.expected
+    acceptance.learn(0, was_kept=False)
+    acceptance.begin_answer()
+    assert 0.98 * before < acceptance.expected < before
 
 
 @pytest.mark.parametrize("make", [of_margins, of_matches])

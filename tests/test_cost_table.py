@@ -75,6 +75,16 @@ def test_a_width_that_was_measured_wrongly_is_put_right():
     assert costs.seconds(2) / costs.seconds(1) == pytest.approx(1.5, rel=0.2)
 
 
+def test_plain_passes_are_told_apart_from_passes_over_one_token_between_others():
+    costs = CostTable({0: {1: 1.0, 4: 2.0}}, max_width=4)
+    for _ in range(40):
+        costs.note(4, 2.0)
+        costs.note(1, 1.6)
+        costs.note(1, 1.0, is_plain=True)
+    assert costs.plain_s == pytest.approx(1.0, rel=0.1)
+    assert costs.seconds(1) / costs.plain_s == pytest.approx(1.6, rel=0.1)
+
+
 def test_a_pass_wider_than_the_table_is_left_alone():
     costs = CostTable({0: UNEVEN}, max_width=8)
     costs.note(9, 5.0)

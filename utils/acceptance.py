@@ -10,14 +10,17 @@ from collections.abc import Sequence
 PRIOR_TOKENS = 8.0
 MEMORY_TOKENS = 400.0
 FIRST_GUESS = 0.85
-FAST_SHARE, SLOW_SHARE = 0.04, 0.01
+NEWEST_SHARE = 0.04
+# What an answer shows counts as much as what is usual after so many tokens, and fades with others.
+USUAL_TOKENS, ANSWER_TOKENS, USUAL_SHARE = 10.0, 60.0, 0.1
 
 
 class Acceptance:
     """Acceptance rates by the value of one feature, in bins, with older tokens fading.
 
-    Each bin starts from a prior that weighs as much as `PRIOR_TOKENS` observations. `recent` is for
-    tokens that are not drafted yet, whatever their feature may be.
+    Each bin starts from a prior that weighs as much as `PRIOR_TOKENS` observations. `expected` is
+    for tokens that are not drafted yet, whatever their feature may be: it is learnt anew with each
+    answer, from what is usual of answers.
     """
 
     def __init__(self, edges: Sequence[float], priors: Sequence[float]) -> None:
@@ -27,18 +30,29 @@ class Acceptance:
         self._kept = [PRIOR_TOKENS * prior for prior in priors]
         self._seen = [PRIOR_TOKENS for _ in priors]
         self._rates = list(priors)
-        self._fast = self._slow = FIRST_GUESS
+        self._newest = self._usual = FIRST_GUESS
+        self._answer_kept = self._answer_seen = 0.0
+        self._usual_tokens = USUAL_TOKENS
         self.observed = 0
 
     @property
-    def recent(self) -> float:
-        """The rate of late, seen with hope: who doubts it wrongly learns no more."""
-        return max(self._fast, self._slow)
+    def expected(self) -> float:
+        """The rate to be expected in this answer."""
+        kept = self._usual_tokens * self._usual + self._answer_kept
+        return kept / (self._usual_tokens + self._answer_seen)
 
     @property
     def newest(self) -> float:
-        """The rate of the newest tokens, seen without hope."""
-        return self._fast
+        """The rate of the newest tokens."""
+        return self._newest
+
+    def begin_answer(self) -> None:
+        """Take the answer before for one of many: another one is another text."""
+        if self._answer_seen:
+            share = USUAL_SHARE * min(1.0, self._answer_seen / USUAL_TOKENS)
+            self._usual += share * (self._answer_kept / self._answer_seen - self._usual)
+        self._usual_tokens = USUAL_TOKENS
+        self._answer_kept = self._answer_seen = 0.0
 
     def rate(self, feature: float) -> float:
         """Return the probability that a token with this feature is kept."""
@@ -51,8 +65,11 @@ class Acceptance:
         seen = self._seen[index] = self._seen[index] * fade + 1
         kept = self._kept[index] = self._kept[index] * fade + was_kept
         self._rates[index] = kept / seen
-        self._fast += FAST_SHARE * (was_kept - self._fast)
-        self._slow += SLOW_SHARE * (was_kept - self._slow)
+        self._newest += NEWEST_SHARE * (was_kept - self._newest)
+        answer_fade = 1 - 1 / ANSWER_TOKENS
+        self._usual_tokens *= answer_fade
+        self._answer_kept = self._answer_kept * answer_fade + was_kept
+        self._answer_seen = self._answer_seen * answer_fade + 1
         self.observed += 1
 
     def curve(self) -> list[tuple[float, float]]:

@@ -164,6 +164,18 @@ def test_a_draft_that_gets_better_is_found_again():
     assert speedup > 1.8
 
 
+def test_a_look_that_paid_is_followed_by_another_one_at_once():
+    world = Clocked(CPU_F16, 0.05)
+    model = ScriptedModel(0.2, random.Random(1))
+    record = DraftingRecord(world.costs, draft_token_s=0.05)
+    run(world, model, 1500, record=record)
+    model.rate = 1.0
+    _, portfolio, lengths = run(world, model, 600, record=record)
+    first = next(index for index, length in enumerate(lengths) if length)
+    assert all(lengths[first : first + 8])
+    assert portfolio.mode.mode == "speculative"
+
+
 def test_while_drafting_is_off_and_passes_are_short_most_rounds_look_at_nothing():
     class Watched(LookupDrafter):
         looks = 0

@@ -151,7 +151,7 @@ class Portfolio:
         if self._must_wait(token_ids, lag):
             return 0.0
         record = self._record
-        rate, pass_s, token_s = record.margins.recent, record.pass_s, record.token_s
+        rate, pass_s, token_s = record.margins.expected, record.pass_s, record.token_s
         step_s = record.draft_token_s
         # What the draft has yet to read, it reads for all rounds to come, not for this one.
         draft_s = step_s * record.catch_up_share(lag) / PAYBACK_ROUNDS
@@ -188,7 +188,7 @@ class Portfolio:
     ) -> Draft:
         """Have the model draft while another token pays, and the lookup go on from there."""
         record = self._record
-        rate, recent = record.margins.rate, record.margins.recent
+        rate, expected = record.margins.rate, record.margins.expected
         # What a second is worth in tokens: what is usual, but no more than can be had now.
         worth_of_second = min(record.rate, expected_rate)
         worth = [worth_of_second * seconds for seconds in record.pass_s[: cap + 1]]
@@ -207,7 +207,7 @@ class Portfolio:
             count, ahead, gain = len(features), survival, 0.0
             base = worth[count] if count <= cap else 0.0
             for more in range(count + 1, cap + 1):
-                ahead *= recent
+                ahead *= expected
                 gain += net * ahead
                 if gain > worth[more] - base + step * (more - count):
                     return True

@@ -10,7 +10,7 @@ RATE_SHARE = 0.02
 REFRESH_ROUNDS = 16
 COST_SHARE = 0.1
 PROBE_BUDGET = 0.02
-FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 16, 512
+RETRY_TOKENS, FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 4, 16, 512
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
 MOST_FOR_A_DRAFT = 0.4
@@ -44,6 +44,7 @@ class DraftingRecord:
     def begin_answer(self) -> None:
         """Look again soon: another question is another text."""
         self._probe_gap = min(self._probe_gap, 4 * FIRST_PROBE_TOKENS)
+        self.margins.begin_answer()
 
     @property
     def plain_rate(self) -> float:
@@ -97,7 +98,7 @@ class DraftingRecord:
         self._age += 1
         self._since_probe += stats.emitted
         if was_probe:
-            self._note_probe(stats.emitted, total_s)
+            self._note_probe(stats, total_s)
 
     def note_draft(self, count: int, draft_s: float) -> None:
         """Learn what drafting `count` tokens took."""
@@ -121,11 +122,12 @@ class DraftingRecord:
             "right"
         )
 
-    def _note_probe(self, emitted: int, total_s: float) -> None:
-        loss_s = total_s - emitted / self.plain_rate
+    def _note_probe(self, stats: RoundStats, total_s: float) -> None:
+        loss_s = total_s - stats.emitted / self.plain_rate
         self._probe_loss_s += max(0.0, loss_s)
         self._since_probe = 0
-        paid = loss_s < 0
-        self._probe_gap = (
-            FIRST_PROBE_TOKENS if paid else min(2 * self._probe_gap, LAST_PROBE_TOKENS)
-        )
+        if stats.drafted and loss_s < 0:
+            # What paid once may go on to pay: the next round tells.
+            self._probe_gap = 0
+        else:
+            self._probe_gap = min(max(RETRY_TOKENS, 2 * self._probe_gap), LAST_PROBE_TOKENS)

@@ -68,11 +68,11 @@ def _figures(name: str, record: DraftingRecord, max_draft_tokens: int) -> DraftF
     return DraftFigures(
         name=name,
         token_s=token_s,
-        acceptance=judge.recent,
+        acceptance=judge.newest,
         judged=judge.observed,
-        lookup_acceptance=record.matches.recent,
+        lookup_acceptance=record.matches.newest,
         lookup_judged=record.matches.observed,
-        best_length=_best_length(record, judge.recent, token_s, max_draft_tokens),
+        best_length=_best_length(record, judge.expected, token_s, max_draft_tokens),
     )
 
 
