@@ -7,10 +7,11 @@ over *measured* plain tokens per second of the same target. No rate ever divides
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from statistics import fmean, median
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -134,9 +135,10 @@ class PlainClock:
     """
 
     def __init__(self) -> None:
-        self._samples: list[float] = []
+        self._samples: deque[float] = deque(maxlen=BASELINE_SAMPLES)
         self._origin: BaselineOrigin = "none"
-        self._answer: list[float] | None = None
+        self._is_answering = False
+        self._answer_steps, self._answer_s = 0, 0.0
         self._widths: list[int] = []
         self._costs: list[float] = []
         self._overhead_s = 0.0
@@ -149,16 +151,19 @@ class PlainClock:
 
     def begin_answer(self) -> None:
         """Start anew with the steps of an answer."""
-        self._answer = []
+        self._is_answering = True
+        self._answer_steps, self._answer_s = 0, 0.0
 
     def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
         """Take in the time of one plain step; running measurements replace calibrated ones."""
         if self._origin != origin == "running":
-            self._samples = self._samples[-BASELINE_SAMPLES // 4 :]
+            while len(self._samples) > BASELINE_SAMPLES // 4:
+                self._samples.popleft()
         self._origin = origin
-        self._samples = [*self._samples[-BASELINE_SAMPLES + 1 :], seconds]
-        if self._answer is not None:
-            self._answer.append(seconds)
+        self._samples.append(seconds)
+        if self._is_answering:
+            self._answer_steps += 1
+            self._answer_s += seconds
 
     def add_pass(self, width: int, seconds: float) -> None:
         """Take in the bare time of a pass over `width` tokens, where its cost is known."""
@@ -169,8 +174,10 @@ class PlainClock:
     @property
     def baseline(self) -> Baseline:
         """The rate so far."""
-        if self._answer is not None and len(self._answer) >= ANSWER_SAMPLES:
-            return Baseline(ratio(1, fmean(self._answer)), "running", len(self._answer))
+        if self._answer_steps >= ANSWER_SAMPLES:
+            return Baseline(
+                ratio(self._answer_steps, self._answer_s), "running", self._answer_steps
+            )
         if not self._samples:
             return Baseline()
         return Baseline(ratio(1, median(self._samples)), self._origin, len(self._samples))

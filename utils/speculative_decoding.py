@@ -218,11 +218,9 @@ class _Answer:
         self.tokens += [token_id for token_id, _ in emitted]
         self._target.rollback(len(self.tokens) - 1)
         name = self._drafter.mode.drafter if drafted else None
-        stats = RoundStats(
-            name, drafted, accepted, len(emitted), draft_s, verify_s, draft_s + verify_s, depth
-        )
         self._end = perf_counter()
-        stats = replace(stats, total_s=draft_s + self._end - begin)
+        total_s = draft_s + self._end - begin
+        stats = RoundStats(name, drafted, accepted, len(emitted), draft_s, verify_s, total_s, depth)
         self._drafter.observe(self.tokens, stats, pass_s=self._pass_s, width=self._pass_width)
         return self._commit(emitted, stats)
 

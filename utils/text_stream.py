@@ -35,7 +35,10 @@ class TextStream:
         """Take in a token and return those whose text is settled."""
         if self.stopped:
             return [Token(token_id, "", source, time_s)]
-        self._take(Token(token_id, self._decoder.decode(piece), source, time_s))
+        token = Token(token_id, self._decoder.decode(piece), source, time_s)
+        if not (self._stop or self._held or self._decoder.getstate()[0]):
+            return [token]
+        self._take(token)
         if self._cut():
             return self._release(len(self._held))
         return self._release(self._settled())
