@@ -152,9 +152,9 @@ class Portfolio:
             return 0.0
         record = self._record
         rate, pass_s, token_s = record.margins.expected, record.pass_s, record.token_s
-        step_s = record.draft_token_s
+        step_s = record.draft_cost.token_s
         # What the draft has yet to read, it reads for all rounds to come, not for this one.
-        draft_s = step_s * record.catch_up_share(lag) / PAYBACK_ROUNDS
+        draft_s = record.draft_cost.seconds(record.catch_up_share(lag) / PAYBACK_ROUNDS)
         best, survival, tokens = 0.0, 1.0, 1.0
         for count in range(1, cap + 1):
             survival *= rate
@@ -192,7 +192,7 @@ class Portfolio:
         # What a second is worth in tokens: what is usual, but no more than can be had now.
         worth_of_second = min(record.rate, expected_rate)
         worth = [worth_of_second * seconds for seconds in record.pass_s[: cap + 1]]
-        step = worth_of_second * record.draft_token_s
+        step = worth_of_second * record.draft_cost.token_s
         # A token that is kept has still to be sampled and told.
         net = 1 - worth_of_second * record.token_s
         self._lagged = self._lag(token_ids) > 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from utils.acceptance import of_margins, of_matches
-from utils.cost_table import LARGEST_SURPRISE, CostTable
+from utils.cost_table import CostTable
+from utils.drafters.draft_cost import DraftCost
 from utils.performance_monitor import RoundStats, ratio
 
 RATE_SHARE = 0.02
@@ -30,9 +31,8 @@ class DraftingRecord:
         self.matches = of_matches()
         # Begins with hope: what is thought too dear is never tried, and nothing is learnt of it.
         known_s = 0.2 * costs.seconds(1) if draft_token_s is None else draft_token_s
-        self.draft_token_s = min(known_s, MOST_FOR_A_DRAFT * costs.seconds(1))
+        self.draft_cost = DraftCost(min(known_s, MOST_FOR_A_DRAFT * costs.seconds(1)))
         self.token_s = 0.0
-        self._drafts = 0
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
         self._since_probe = 0
@@ -78,7 +78,7 @@ class DraftingRecord:
         """Tell whether it is time to see if drafting pays by now, within 2 % of all time."""
         if self._since_probe < self._probe_gap:
             return False
-        likely_loss_s = self.draft_token_s * (3 + self.catch_up_share(lag))
+        likely_loss_s = self.draft_cost.seconds(3 + self.catch_up_share(lag))
         return self._probe_loss_s + likely_loss_s <= PROBE_BUDGET * self._elapsed_s
 
     def note_round(self, stats: RoundStats, pass_s: float, width: int, *, was_probe: bool) -> None:
@@ -102,20 +102,14 @@ class DraftingRecord:
 
     def note_draft(self, count: int, draft_s: float) -> None:
         """Learn what drafting `count` tokens took."""
-        per_token_s = draft_s / (count * self.costs.pace)
-        largest = LARGEST_SURPRISE * self.draft_token_s
-        clipped = min(max(per_token_s, self.draft_token_s / LARGEST_SURPRISE), largest)
-        # The first rounds count for more: what is known before them may be far off.
-        self._drafts += 1
-        share = max(COST_SHARE, 1 / (1 + self._drafts))
-        self.draft_token_s += share * (clipped - self.draft_token_s)
+        self.draft_cost.note(count, draft_s / self.costs.pace)
 
     def verdict(self, *, has_model: bool) -> str:
         """Say why nothing is drafted, by a model and lookup or by lookup alone."""
         if not has_model:
             return "the text repeats nothing that could be looked up"
         count = min(TOLD_TOKENS, len(self.pass_s) - 1)
-        cost = (self.pass_s[count] + count * self.draft_token_s) * self.plain_rate
+        cost = (self.pass_s[count] + self.draft_cost.seconds(count)) * self.plain_rate
         return (
             f"drafting would not be faster here: to draft and check {count} tokens takes as long "
             f"as {cost:.1f} plain steps, and {self.margins.newest:.0%} of them are expected to be "

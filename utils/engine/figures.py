@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from config import LOOKUP
 from utils.cost_table import CostTable
+from utils.drafters.draft_cost import DraftCost
 from utils.drafters.record import DraftingRecord
 
 
@@ -64,26 +65,26 @@ def describe_drafts(
 def _figures(name: str, record: DraftingRecord, max_draft_tokens: int) -> DraftFigures:
     is_model = name != LOOKUP
     judge = record.margins if is_model else record.matches
-    token_s = record.draft_token_s if is_model else 0.0
+    cost = record.draft_cost if is_model else DraftCost(0.0)
     return DraftFigures(
         name=name,
-        token_s=token_s,
+        token_s=cost.token_s,
         acceptance=judge.newest,
         judged=judge.observed,
         lookup_acceptance=record.matches.newest,
         lookup_judged=record.matches.observed,
-        best_length=_best_length(record, judge.expected, token_s, max_draft_tokens),
+        best_length=_best_length(record, judge.expected, cost, max_draft_tokens),
     )
 
 
-def _best_length(record: DraftingRecord, rate: float, token_s: float, most: int) -> int:
+def _best_length(record: DraftingRecord, rate: float, cost: DraftCost, most: int) -> int:
     """Return how many drafted tokens give the most tokens a second, each kept with this rate."""
     pass_s, survival, tokens = record.pass_s, 1.0, 1.0
     best, best_rate = 0, record.plain_rate
     for count in range(1, min(most, len(pass_s) - 1) + 1):
         survival *= rate
         tokens += survival
-        expected = tokens / (pass_s[count] + tokens * record.token_s + count * token_s)
+        expected = tokens / (pass_s[count] + tokens * record.token_s + cost.seconds(count))
         if expected > best_rate:
             best, best_rate = count, expected
     return best
