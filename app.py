@@ -5,9 +5,10 @@ Start it with `streamlit run app.py`.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from api.headers import security_headers
 from api.health import health_route
 from api.page_addresses import page_routes
 from config import get_settings
+from pages.parts.requests import keep_drawings
 from utils.engine.runtime import close_engine, get_engine
-from utils.errors import ConfigError
+from utils.errors import ConfigError, StorageError
+from utils.experiments.rollout import load_rollout
+from utils.storage.database import get_database
 
 SCRIPT = Path(__file__).parent / "pages" / "main.py"
 # The chat is at the address of the app itself.
@@ -33,15 +37,24 @@ except ConfigError as error:
     sys.exit(2)
 
 
+def take_over_rollout() -> None:
+    """Take over what the settings say of the experiment; pages tell why where that cannot be."""
+    with suppress(StorageError):
+        load_rollout(get_database(), get_settings().rollout)
+
+
 @asynccontextmanager
 async def lifespan(_app: st.App) -> AsyncGenerator[None]:
     """Load the target and pull what is missing, with the pages there; end all with the app."""
+    # At the start and never later: what is changed on a page, here or in another app, stays so.
+    await asyncio.to_thread(take_over_rollout)
     engine = get_engine()
     engine.thread.call(engine.startup.run())
     yield
     close_engine()
 
 
+keep_drawings()
 app = st.App(
     SCRIPT,
     routes=[

@@ -145,7 +145,7 @@ class RolloutConfig(BaseModel):
         description="Share of browsers, chosen by chance, whose answers are drafted, in percent; "
         "empty: no experiment, all follow `SPECCHAT_SPECULATIVE__ENABLED`.",
     )
-    stopped: bool = Field(False, description="Kill switch: no chat drafts, whatever users chose.")
+    stopped: bool = Field(False, description="Kill switch: no chat drafts until allowed on a page.")
 
 
 class ModelOptions(BaseModel):

@@ -134,7 +134,8 @@ class _Policy:
             stopped = -worth * self._pass_s(count)
             thresholds[count] = float(min(SURVIVALS[onward > stopped], default=1.0))
             gains = np.maximum(onward, stopped)
-        return replace(self, worth=worth, thresholds=tuple(thresholds), gain=float(onward[0]))
+        gain = float(onward[0]) - worth * self.costs.draft_begin_s
+        return replace(self, worth=worth, thresholds=tuple(thresholds), gain=gain)
 
     def seconds(self, answer: Known) -> float:
         """Return how long an answer takes."""
@@ -148,7 +149,7 @@ class _Policy:
                 drafted = self._drafted(chain.margins[:room])
                 rates = map(self.margins.of, chain.margins[:drafted])
                 token_ids = chain.token_ids[: self._verified(rates)[0]]
-                spent_s = drafted * (self.costs.draft_token_s or 0.0)
+                spent_s = self.costs.draft_s(drafted)
             kept = trace.kept(token_ids, at)
             total_s += spent_s + self._pass_s(len(token_ids)) + TOKEN_S * (kept + 1)
             at += kept + 1
@@ -192,7 +193,7 @@ def _foreseen_s(trace: Trace, costs: Costs) -> float:
         reach = min(most, max(drafted, copied[at]), len(trace.answer) - at - 1)
         left_s[at] = min(
             min(costs.pass_s[count:])
-            + (0.0 if count <= copied[at] else count * (costs.draft_token_s or 0.0))
+            + (0.0 if count <= copied[at] else costs.draft_s(count))
             + TOKEN_S * (count + 1)
             + left_s[at + count + 1]
             for count in range(reach + 1)

@@ -199,7 +199,7 @@ def _time_chat(page: Any) -> Times:
     rows = page.locator('[class*="st-key-select_chat_"]')
     chats = [
         (_key_of(rows.filter(has_text=f"about {about}?").first, "select_"), f"about {about}?")
-        for about in ("thing 7", "everything")
+        for about in ("thing 27", "everything")
     ]
     times: list[float] = []
     for click in range(CLICKS // 2):

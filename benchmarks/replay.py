@@ -28,14 +28,15 @@ DEPTH = 64
 
 
 class _Replayed:
-    """A draft model that reads its tokens off a trace; its last draft took `cost_tokens`."""
+    """A draft model that reads its tokens off a trace; its last draft took `draft_s`."""
 
     name = "draft"
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, costs: Costs) -> None:
         self._trace = trace
+        self._costs = costs
         self._read = 0
-        self.cost_tokens = 0.0
+        self.draft_s = 0.0
 
     def begin(self, token_ids: Sequence[int]) -> None:
         """Hold nothing yet."""
@@ -58,7 +59,8 @@ class _Replayed:
             drafted.append(token_id)
             if not wants_more(margin):
                 break
-        self.cost_tokens = len(drafted) + CATCH_UP_SHARE * max(0, self.lag(token_ids) - 2)
+        late = CATCH_UP_SHARE * max(0, self.lag(token_ids) - 2)
+        self.draft_s = self._costs.draft_s(len(drafted)) + late * (self._costs.draft_token_s or 0.0)
         self._read = len(token_ids) + max(0, len(drafted) - 1)
         return Draft(tuple(drafted), tuple(map(Distribution.certain, drafted)))
 
@@ -100,17 +102,17 @@ def _mean(speedups: Speedups) -> float:
 
 
 def _adaptive_s(trace: Trace, costs: Costs, record: DraftingRecord) -> float:
-    model, total_s, written = _Replayed(trace), 0.0, 0
+    model, total_s, written = _Replayed(trace, costs), 0.0, 0
     portfolio = Portfolio(model, LookupDrafter(), record, max_draft_tokens=MAX_DRAFT_TOKENS)
     token_ids = list(trace.prompt)
     portfolio.begin(token_ids)
     while written < len(trace.answer):
-        model.cost_tokens = 0.0
+        model.draft_s = 0.0
         room = len(trace.answer) - written - 1
         draft = portfolio.propose(token_ids, room, NoPicker()).token_ids
         accepted = trace.kept(draft, written)
         width = portfolio.width(1 + len(draft), len(costs.pass_s))
-        draft_s, pass_s = model.cost_tokens * (costs.draft_token_s or 0.0), costs.pass_s[width - 1]
+        draft_s, pass_s = model.draft_s, costs.pass_s[width - 1]
         round_s = draft_s + pass_s + TOKEN_S * (accepted + 1)
         stats = RoundStats(
             "draft", len(draft), accepted, accepted + 1, draft_s, pass_s, round_s, len(token_ids)
@@ -127,7 +129,7 @@ def _fixed_s(trace: Trace, costs: Costs, length: int) -> float:
     while written < len(trace.answer):
         count = min(length, len(trace.answer) - written - 1)
         accepted = trace.kept(trace.chains[written].token_ids[:count], written)
-        total_s += costs.pass_s[count] + count * (costs.draft_token_s or 0.0)
+        total_s += costs.pass_s[count] + costs.draft_s(count)
         total_s += TOKEN_S * (accepted + 1)
         written += accepted + 1
     return total_s

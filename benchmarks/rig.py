@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
@@ -84,10 +85,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured before adaptive drafting: from it follows what any engine could reach."""
+    """What was measured before adaptive drafting: from it follows what any engine could reach.
+
+    To begin a draft costs more than a token of it: two tokens are read, after a pass of the target.
+    """
 
     pass_s: tuple[float, ...]
     draft_token_s: float | None
+    draft_begin_s: float = 0.0
+
+    def draft_s(self, count: int) -> float:
+        """Return the seconds of a draft of so many tokens."""
+        return self.draft_begin_s + count * (self.draft_token_s or 0.0) if count else 0.0
 
 
 class Rig:
@@ -193,7 +202,7 @@ class Rig:
         if self._table is None:
             self._table = table = self._time_target()
             seconds = tuple(table.seconds(width) for width in range(1, table.max_width + 1))
-            self.costs = Costs(seconds, draft_token_s)
+            self.costs = Costs(seconds, draft_token_s, self._time_beginning(draft_token_s or 0.0))
         return DraftingRecord(self._table, draft_token_s=draft_token_s)
 
     def _time_draft(self) -> float | None:
@@ -208,6 +217,25 @@ class Rig:
             times.append(perf_counter() - begin)
         _restore(self.draft, kept)
         return min(times)
+
+    def _time_beginning(self, token_s: float) -> float:
+        """Return what the first pass of a draft takes beyond `token_s`, between target passes."""
+        if self.draft is None:
+            return 0.0
+        kept = [list(model.session.cached) for model in (self.target, self.draft)]
+        times = []
+        for _ in range(2 * TIMED_STEPS):
+            for model in (self.target, self.draft):
+                model.session.rollback(0)
+            self.target.session.decode([self.target.vocabulary.bos or 0] * 6, rows=6)
+            begin = perf_counter()
+            self.draft.session.decode([self.draft.vocabulary.bos or 0] * 2, rows=1)
+            times.append(perf_counter() - begin)
+            for _ in range(TIMED_STEPS):
+                self.draft.session.decode([self.draft.vocabulary.bos or 0], rows=1)
+        for model, token_ids in zip((self.target, self.draft), kept, strict=True):
+            _restore(model, token_ids)
+        return max(0.0, median(times) - token_s)
 
     def _time_target(self) -> CostTable:
         session, kept = self.target.session, list(self.target.session.cached)

@@ -103,7 +103,9 @@ def measured_costs(figures: Mapping[str, Any]) -> dict[str, Costs]:
     """Return the costs in what `--json` wrote, by pair."""
     return {
         f"{pair['target']}, draft {pair['draft']}": Costs(
-            tuple(pair["costs"]["pass_s"]), pair["costs"]["draft_token_s"]
+            tuple(pair["costs"]["pass_s"]),
+            pair["costs"]["draft_token_s"],
+            pair["costs"].get("draft_begin_s", 0.0),
         )
         for pair in figures["pairs"]
         if pair.get("costs")

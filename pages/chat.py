@@ -10,8 +10,9 @@ from pages.parts import session
 from pages.parts.answers import draw_turn
 from pages.parts.attachments import read_uploads
 from pages.parts.context_meter import draw_context_meter
+from pages.parts.guests import draw_guest_note
 from pages.parts.header import draw_header
-from pages.parts.settings import draw_settings, shows_sources
+from pages.parts.settings import draw_settings, settle_settings, shows_sources
 from pages.parts.turn_actions import ask
 from pages.parts.welcome import draw_welcome
 from pages.parts.window import draw_earlier_button, first_shown
@@ -47,10 +48,10 @@ def draw_stop(conversation: Conversation) -> None:
 
 
 st.html(STYLE)
-draw_settings()
+settle_settings()
 conversation = session.open_conversation()
 turns = conversation.turns
-draw_header(conversation)
+head = st.container()
 
 if not turns:
     draw_welcome(ask)
@@ -59,10 +60,15 @@ draw_earlier_button(conversation, first)
 for turn in turns[first:]:
     draw_turn(turn, conversation, is_last=turn is turns[-1], shows_sources=shows_sources())
 
+# What is read first is drawn first; the header tells of settings, so that it comes after them.
+draw_settings()
+with head:
+    draw_header(conversation)
+    draw_guest_note(conversation)
 session.show_notice()
 with st.bottom:
     draw_context_meter(conversation)
-    if conversation.is_answering:
+    if conversation.is_answering and session.is_own(conversation):
         with st.container():
             st.fragment(draw_stop)(conversation)
 st.chat_input(
@@ -73,4 +79,5 @@ st.chat_input(
     accept_file="multiple",
     file_type=TEXT_TYPES,
     max_upload_size=1,
+    disabled=not session.is_own(conversation),
 )

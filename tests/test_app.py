@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.served_app import ServedApp, served_app, start
+from utils.storage.database import FILE_NAME, Database
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,14 @@ def test_health_is_there_before_the_model_and_survives_its_worker():
         process.communicate(timeout=30)
 
     assert after["worker"]["pid"] != before["worker"]["pid"]
+
+
+def test_the_settings_of_the_experiment_are_taken_over_at_the_start(tmp_path):
+    with served_app(SPECCHAT_DATA_FOLDER=str(tmp_path), SPECCHAT_ROLLOUT__STOPPED="true"):
+        database = Database(tmp_path / FILE_NAME)
+        (kept,) = database.read("SELECT is_stopped FROM experiments")
+        database.close()
+    assert kept["is_stopped"]
 
 
 def test_a_stalled_engine_makes_health_fail():

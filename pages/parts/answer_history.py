@@ -41,7 +41,7 @@ def draw_nothing_yet() -> None:
 
 
 def draw_groups(groups: list[AnswerGroup]) -> None:
-    """Draw a row for each model and draft: how fast they were, in the middle."""
+    """Draw a row for each model and draft: their median speed, and more."""
     st.caption("What your kept answers measured on this machine; speeds are medians of answers.")
     rows = [
         {name: literal(value) for name, value in wording.group_row(group).items()}

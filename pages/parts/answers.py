@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -26,15 +27,16 @@ from utils.chat.jobs import get_board
 from utils.chat.markdown import literal
 from utils.chat.snapshots import JobSnapshot
 
-TEXT_S = 0.1
-CHARTS_S = 0.5
+TEXT_S = 0.15
+CHARTS_S = 1.0
+LABEL_WIDTH = 120
 
 
 def draw_turn(
     turn: Turn, conversation: Conversation, *, is_last: bool, shows_sources: bool
 ) -> None:
     """Draw a question, its answer as far as it is, and what can be done with both."""
-    with st.container():
+    with st.container(key=f"question_{turn.id}"):
         st.fragment(_draw_question)(turn, conversation)
     with st.chat_message("assistant", avatar=":material/bolt:"):
         if is_last:
@@ -50,10 +52,7 @@ def draw_turn(
 
 def _draw_question(turn: Turn, conversation: Conversation) -> None:
     """Draw what the user asked, as plain text, or as a form while it is edited."""
-    with (
-        st.container(key=f"question_{turn.id}"),
-        st.chat_message("user", avatar=":material/person:"),
-    ):
+    with st.chat_message("user", avatar=":material/person:"):
         if turn_actions.is_edited(turn):
             turn_actions.draw_edit_form(turn)
         else:
@@ -61,7 +60,7 @@ def _draw_question(turn: Turn, conversation: Conversation) -> None:
                 horizontal=True, wrap=False, gap="small", vertical_alignment="center"
             ):
                 st.text(turn.question, width="stretch")
-                turn_actions.draw_edit_button(turn, is_disabled=conversation.is_answering)
+                turn_actions.draw_edit_button(turn, conversation)
         draw_attachments(turn)
 
 
@@ -108,9 +107,11 @@ def _draw_settled(
     if has_thought(answer, shows_sources=shows_sources):
         with st.container():
             st.fragment(draw_thought)(answer, key=key)
+    parts = parts_of(answer, shows_sources=shows_sources)[:settled]
     # Only a text that is long may be left out of the layout: what is short would jump in view.
-    with st.container(key=f"settled_{key}" if settled else None):
-        draw_parts(parts_of(answer, shows_sources=shows_sources)[:settled])
+    is_long = settled or len(parts) > 1
+    with st.container(key=f"settled_{key}") if is_long else nullcontext():
+        draw_parts(parts)
 
 
 def _live(draw: Callable[..., None], every_s: float | None) -> Callable[..., None]:
@@ -180,9 +181,9 @@ def _draw_figures(answer: JobSnapshot, *, key: str, has_charts: bool) -> DeltaGe
         return None
     with details:
         for name, value in wording.detail_rows(answer):
-            label, text = st.columns([1, 5], gap="small")
-            label.caption(name)
-            text.text(value)
+            with st.container(horizontal=True, gap="small"):
+                st.caption(name, width=LABEL_WIDTH)
+                st.text(value, width="stretch")
         st.caption(literal(wording.comparison_sentence(answer)))
         if answer.request.speculative.performance_monitoring:
             _draw_charts(answer, key=key, has_rates=has_charts)

@@ -11,11 +11,22 @@ const asked = new WeakSet()
 export default function ({ data, parentElement }) {
   if (asked.has(parentElement)) return
   asked.add(parentElement)
+  const leave = event => {
+    if (event.key !== "Escape") return
+    event.stopPropagation()
+    document.querySelector(`.st-key-${CSS.escape(data.escape)} button`)?.click()
+  }
   let frames = 30
+  let heard = null
   const ask = () => {
     const field = document.querySelector(`.st-key-${CSS.escape(data.key)} input`)
     field?.focus()
     field?.select()
+    if (data.escape && field && field !== heard) {
+      heard?.removeEventListener("keydown", leave)
+      field.addEventListener("keydown", leave)
+      heard = field
+    }
     if ((!field || document.activeElement !== field) && --frames) requestAnimationFrame(ask)
   }
   requestAnimationFrame(ask)
@@ -36,12 +47,15 @@ _close_sidebar = st.components.v2.component("close_sidebar", js=CLOSE_SIDEBAR)
 _LEAVES = "leaves_sidebar"
 
 
-def draw_focus(key: str) -> None:
-    """Have what is typed next go into the field of a key, once, in place of what it holds."""
+def draw_focus(key: str, *, escape: str = "") -> None:
+    """Have what is typed next go into the field of a key, once, in place of what it holds.
+
+    Escape in the field clicks the button of the key `escape`, and does nothing else.
+    """
     # Streamlit allows no `__` in the key of a component, and random ids may have it.
     name = key.replace("_", "-")
     with st.container(key=f"unseen_focus_{name}", height=1, border=False):
-        _focus(data={"key": key}, key=f"focus-of-{name}", height="content")
+        _focus(data={"key": key, "escape": escape}, key=f"focus-of-{name}", height="content")
 
 
 def leave_sidebar() -> None:

@@ -10,7 +10,7 @@ from utils.chat.jobs import get_board
 from utils.chat.snapshots import JobSnapshot
 from utils.engine import runtime
 
-METER_S = 1.0
+METER_S = 2.0
 
 
 def draw_context_meter(conversation: Conversation) -> None:

@@ -24,7 +24,7 @@ from utils.chat.wording import sentence
 from utils.errors import RequestError, StorageError
 
 STYLE = Path(__file__).with_name("sidebar.css")
-LISTED, FOUND = 30, 20
+LISTED, FOUND = 12, 20
 UNDO_S = 60.0
 QUERY, QUERY_CHARS = "chat_query", 200
 TEMPORARY, IMPORT = "New temporary chat", "Import a chat"
@@ -204,7 +204,7 @@ def _restore(chat_id: str) -> None:
 
 
 def _show_older() -> None:
-    st.session_state[_LIMIT] = st.session_state.get(_LIMIT, LISTED) + LISTED
+    st.session_state[_LIMIT] = 2 * st.session_state.get(_LIMIT, LISTED)
 
 
 def _search() -> None:

@@ -22,10 +22,10 @@ _DRAW = {"acceptance": draw_acceptance, "speedup": draw_speedup}
 
 @dataclass(frozen=True, slots=True)
 class _Layers:
-    """What lower and upper charts show of the answer `key`."""
+    """What lower and upper charts show of the answer `key`; nothing moves without a lower one."""
 
     key: str
-    lower: JobSnapshot
+    lower: JobSnapshot | None
     upper: JobSnapshot
 
     def after(self, answer: JobSnapshot) -> _Layers:
@@ -33,6 +33,8 @@ class _Layers:
 
         Without a line the upper layer hides nothing: then both show the same.
         """
+        if self.lower is None:
+            return replace(self, upper=answer)
         if not answer.is_active and not answer.stats.drafted:
             return replace(self, lower=answer, upper=answer)
         if answer.version == self.upper.version:
@@ -50,8 +52,8 @@ def draw_panel(answer: JobSnapshot, *, key: str) -> None:
         st.caption(f"{name.capitalize()} by round")
         with st.container(key=f"live_stack_{name}"):
             for place, shown in (("lower", layers.lower), ("upper", layers.upper)):
-                with st.container(key=f"live_{place}_{name}"):
-                    draw(shown, key=f"live_{place}_{name}_chart")
+                if shown is not None:
+                    draw(shown, key=f"live_{place}_{name}")
 
 
 def _draw_rates(answer: JobSnapshot) -> None:
@@ -69,7 +71,7 @@ def _draw_rates(answer: JobSnapshot) -> None:
 
 def _turn_over(answer: JobSnapshot, *, key: str) -> _Layers:
     held = cast("_Layers | None", st.session_state.get(_LAYERS))
-    if held is None or held.key != key:
-        held = _Layers(key, answer, answer)
+    if held is None or held.key != key or (answer.is_active and held.lower is None):
+        held = _Layers(key, answer if answer.is_active else None, answer)
     st.session_state[_LAYERS] = held = held.after(answer)
     return held

@@ -22,23 +22,22 @@ NAME = "preset_name"
 
 def draw_presets() -> None:
     """Draw the presets of this person, and the field that makes another."""
-    with st.expander("Presets", icon=":material/bookmarks:"):
-        try:
-            held = presets.list_presets(database.get_database(), session.owner())
-        except StorageError as error:
-            st.caption(literal(sentence(f"presets cannot be kept: {error}")))
-            return
-        with st.container(key="preset_list", gap="xxsmall"):
-            for preset in held:
-                draw_row(_row(preset))
-        with st.form("new_preset", clear_on_submit=True, border=False):
-            st.text_input(
-                "Keep these settings as",
-                key=NAME,
-                help="Model, draft, sampling and system prompt as they stand. A name that is "
-                "there already gets the new settings.",
-            )
-            st.form_submit_button("Keep", on_click=_save_new, width="stretch", key="save_preset")
+    try:
+        held = presets.list_presets(database.get_database(), session.owner())
+    except StorageError as error:
+        st.caption(literal(sentence(f"presets cannot be kept: {error}")))
+        return
+    with st.container(key="preset_list", gap="xxsmall"):
+        for preset in held:
+            draw_row(_row(preset))
+    with st.form("new_preset", clear_on_submit=True, border=False):
+        st.text_input(
+            "Keep these settings as",
+            key=NAME,
+            help="Model, draft, sampling and system prompt as they stand. A name that is "
+            "there already gets the new settings.",
+        )
+        st.form_submit_button("Keep", on_click=_save_new, width="stretch", key="save_preset")
 
 
 def _row(preset: Preset) -> Row:
@@ -57,6 +56,7 @@ def _row(preset: Preset) -> Row:
 def _apply(preset: Preset) -> None:
     apply_values(preset.values)
     session.leave_notice(f"the settings are now those of {preset.name}")
+    st.rerun()
 
 
 def _save_new() -> None:
@@ -80,3 +80,4 @@ def _change(change: Callable[..., None], *values: object) -> None:
         change(database.get_database(), session.owner(), *values)
     except (RequestError, StorageError) as error:
         session.leave_notice(str(error))
+        st.rerun()

@@ -7,6 +7,7 @@ from typing import cast
 import streamlit as st
 
 from pages.parts import session
+from pages.parts.answer_text import draw_error, draw_thought, has_thought
 from utils.chat import race_wording, wording
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal, safe_markdown
@@ -88,7 +89,7 @@ def _draw_side(race: RaceSnapshot, side: Side) -> None:
     if answer is None:
         st.caption("Its turn comes next." if race.is_active else "It did not run.")
         return
-    _draw_text(answer)
+    _draw_text(answer, key=f"{side}_{race.id}")
     if race.is_revealed:
         st.caption(literal(_figures(race, side, answer)) or "\u00a0")
     for problem in _problems(race, side):
@@ -103,17 +104,17 @@ def _figures(race: RaceSnapshot, side: Side, answer: JobSnapshot) -> str:
 
 
 def _problems(race: RaceSnapshot, side: Side) -> list[str]:
-    strayed = [run for run in race.runs if run.side == side and run.has_strayed]
-    return [race_wording.stray_sentence(strayed[-1])] if strayed and race.is_revealed else []
+    left_out = [run for run in race.runs if run.side == side and run.is_left_out]
+    if not left_out or not race.is_revealed:
+        return []
+    known = race_wording.left_out_sentence(left_out[-1])
+    count = len(left_out)
+    return [known if count == 1 else f"{count} runs are left out; the last: {known}"]
 
 
-def _draw_text(answer: JobSnapshot) -> None:
-    shown = passages(answer)
-    if thought := "".join(passage.text for passage in shown.thought):
-        label = wording.thought_label(answer, thought, is_thinking=shown.is_thinking)
-        with st.expander(label, type="compact"):
-            st.markdown(safe_markdown(thought), anchors=False)
-    text = "".join(passage.text for passage in shown.answer)
+def _draw_text(answer: JobSnapshot, *, key: str) -> None:
+    if has_thought(answer, shows_sources=False):
+        draw_thought(answer, key=key)
+    text = "".join(passage.text for passage in passages(answer).answer)
     st.markdown(safe_markdown(text) or "\u00a0", anchors=False)
-    if answer.error:
-        st.error(literal(wording.sentence(answer.error)), icon=":material/error:")
+    draw_error(answer)

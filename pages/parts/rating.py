@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import streamlit as st
 
 from pages.parts import session
@@ -10,12 +13,17 @@ from utils.errors import StorageError
 from utils.experiments.ratings import NO_RATING, SLOWEST, Rating, load_rating, save_rating
 from utils.storage import database
 
+Part = Literal["thumb", "speed"]
+
 
 def draw_rating(turn: Turn, conversation: Conversation) -> None:
-    """Draw the ratings of a finished answer, as they were given; none in a temporary chat."""
-    if turn.answer is None or conversation.is_temporary:
+    """Draw the ratings of a finished answer, as they were given.
+
+    There are none in a temporary chat, and in that of another.
+    """
+    if turn.answer is None or conversation.is_temporary or not session.is_own(conversation):
         return
-    thumb, speed = _keys(turn.job_id)
+    thumb, speed = _key("thumb", turn.job_id), _key("speed", turn.job_id)
     if thumb not in st.session_state or speed not in st.session_state:
         given = _given(turn.job_id)
         st.session_state[thumb] = None if given.thumb is None else int(given.thumb)
@@ -27,13 +35,13 @@ def draw_rating(turn: Turn, conversation: Conversation) -> None:
         gap="small",
         width="content",
     ):
-        st.feedback("thumbs", key=thumb, on_change=_keep, args=(turn.job_id,))
+        st.feedback("thumbs", key=thumb, on_change=_keep, args=("thumb", turn.job_id))
         st.caption("Speed", width="content")
-        st.feedback("stars", key=speed, on_change=_keep, args=(turn.job_id,))
+        st.feedback("stars", key=speed, on_change=_keep, args=("speed", turn.job_id))
 
 
-def _keys(answer_id: str) -> tuple[str, str]:
-    return f"thumb_{answer_id}", f"speed_{answer_id}"
+def _key(part: Part, answer_id: str) -> str:
+    return f"{part}_{answer_id}"
 
 
 def _given(answer_id: str) -> Rating:
@@ -43,12 +51,16 @@ def _given(answer_id: str) -> Rating:
         return NO_RATING
 
 
-def _keep(answer_id: str) -> None:
-    thumb, speed = (st.session_state[key] for key in _keys(answer_id))
-    rating = Rating(
-        None if thumb is None else bool(thumb), None if speed is None else speed + SLOWEST
-    )
+def _keep(part: Part, answer_id: str) -> None:
+    """Keep the part that was changed, and leave the other as another tab may have set it."""
+    said = st.session_state[_key(part, answer_id)]
+    held = database.get_database
     try:
-        save_rating(database.get_database(), answer_id, rating)
+        known = load_rating(held(), answer_id)
+        if part == "thumb":
+            rating = replace(known, thumb=None if said is None else bool(said))
+        else:
+            rating = replace(known, speed=None if said is None else said + SLOWEST)
+        save_rating(held(), answer_id, rating)
     except StorageError as error:
         session.leave_notice(f"the rating is not kept: {error}")

@@ -18,7 +18,8 @@ _RENAMED = "renamed_row"
 class Row:
     """One row: `key` is unique in the page; `actions` are callbacks by what the menu calls them.
 
-    `note` says what is going on in it, and marks it.
+    `rename` gets the new name, which may be empty. `note` says what is going on in it, and marks
+    it.
     """
 
     key: str
@@ -64,23 +65,27 @@ def draw_row(row: Row) -> None:
 
 
 def _draw_naming(row: Row) -> None:
-    key = f"name_of_{row.key}"
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
-        st.text_input(
-            "New name",
-            row.name,
-            key=key,
-            on_change=_rename,
-            args=(row, key),
-        )
-        st.button(
+    key, cancel = f"name_of_{row.key}", f"icon_only_cancel_{row.key}"
+    # In a form nothing is taken before Enter or a button: to leave the field keeps the old name.
+    with (
+        st.form(f"naming_{row.key}", border=False),
+        st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom", wrap=False),
+    ):
+        st.text_input("New name", row.name, key=key)
+        st.form_submit_button(
             "Keep this name",
             icon=":material/check:",
             on_click=_rename,
             args=(row, key),
             key=f"icon_only_keep_{row.key}",
         )
-    draw_focus(key)
+        st.form_submit_button(
+            "Keep the old name",
+            icon=":material/close:",
+            on_click=_end_naming,
+            key=cancel,
+        )
+    draw_focus(key, escape=cancel)
 
 
 def _act(row: Row) -> None:
@@ -91,9 +96,13 @@ def _act(row: Row) -> None:
         row.actions[wanted]()
 
 
-def _rename(row: Row, key: str) -> None:
-    """Take what was typed; both Enter and the button lead here, and leaving the field too."""
+def _end_naming() -> None:
     st.session_state.pop(_RENAMED, None)
+
+
+def _rename(row: Row, key: str) -> None:
+    """Take what was typed, an empty name too: whose row it is knows what that means."""
+    _end_naming()
     name = st.session_state.get(key, row.name).strip()
-    if name and name != row.name:
+    if name != row.name:
         row.rename(name)

@@ -35,13 +35,18 @@ def open_conversation() -> Conversation:
         leave_notice("this chat was deleted in another window")
         held = wanted = None
     if held is None or (wanted and wanted != held.id):
-        held = (get_shelf().find(wanted) if wanted else None) or Conversation(owner=owner())
+        held = (_found(wanted) if wanted else None) or Conversation(owner=owner())
         st.session_state[_CONVERSATION] = held
     if held.turns:
         st.query_params[PARAMETER] = held.id
     else:
         st.query_params.pop(PARAMETER, None)
     return held
+
+
+def is_own(conversation: Conversation) -> bool:
+    """Tell whether this browser may change a conversation: others that know its address read it."""
+    return conversation.owner == owner()
 
 
 def show_conversation(conversation_id: str) -> None:
@@ -60,9 +65,13 @@ def start_new_conversation(*, is_temporary: bool = False) -> None:
     What is said in a temporary one is kept nowhere, and nothing is learnt of it for others.
     """
     st.query_params.pop(PARAMETER, None)
-    st.session_state[_CONVERSATION] = (
-        Conversation(is_temporary=True) if is_temporary else Conversation(owner=owner())
-    )
+    st.session_state[_CONVERSATION] = Conversation(owner=owner(), is_temporary=is_temporary)
+
+
+def _found(conversation_id: str) -> Conversation | None:
+    """Return a conversation that may be read here; a temporary one is for nobody else."""
+    found = get_shelf().find(conversation_id)
+    return None if found is not None and found.is_temporary and not is_own(found) else found
 
 
 def leave_notice(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import streamlit as st
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
 from pages.parts import assignment, model_choice
 from pages.parts.conversation_list import draw_conversations
+from pages.parts.folds import draw_fold
 from pages.parts.presets import draw_presets
 from pages.parts.sampling import PREFIX, answer_form, draw_penalties, draw_sampling
 from pages.parts.setting_values import (
@@ -47,22 +48,26 @@ ABOUT_VERIFIERS = (
 )
 
 
-def draw_settings() -> None:
-    """Draw all settings; `read_settings` returns what they say."""
+def settle_settings() -> None:
+    """Give every setting a value that goes with the chosen model, before anything is drawn."""
     set_defaults()
     model_choice.settle_choice()
     take_defaults(model_choice.current_target())
+
+
+def draw_settings() -> None:
+    """Draw the chats and all settings; `read_settings` returns what these say."""
     draw_conversations()
     with st.sidebar:
         model_choice.draw_model_choice()
         _draw_apart(_draw_speculation, key=SPECULATION)
-        with st.expander("Sampling", icon=":material/casino:"):
-            _draw_apart(_draw_sampling)
-        with st.expander("System prompt", icon=":material/badge:"):
-            _draw_apart(_draw_system_prompt)
-        with st.expander("Advanced", icon=":material/tune:"):
-            _draw_apart(_draw_advanced)
-        draw_presets()
+        for name, icon, draw in (
+            ("Sampling", "casino", _draw_sampling),
+            ("System prompt", "badge", _draw_system_prompt),
+            ("Advanced", "tune", _draw_advanced),
+        ):
+            draw_fold(name, partial(_draw_and_keep, draw), icon=f":material/{icon}:")
+        draw_fold("Presets", draw_presets, icon=":material/bookmarks:")
 
 
 def read_settings() -> AnswerSettings:
@@ -248,13 +253,21 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
         st.warning(literal(sentence(warning)), icon=":material/translate:")
     usable = [draft for draft in drafts if draft.is_usable]
     unfit = [draft for draft in drafts if not draft.is_usable]
-    with st.expander(_ranking_label(len(usable)), type="compact"):
-        for draft in usable:
-            st.text(f"{draft.rank}. {draft.label}: {draft.sentence}")
+    lines = [f"{draft.rank}. {draft.label}: {draft.sentence}" for draft in usable]
+    _draw_lines(_ranking_label(len(usable)), lines, key="ranking")
     if unfit:
-        with st.expander(f"{len(unfit)} found that cannot draft here", type="compact"):
-            for draft in unfit:
-                st.text(f"{draft.label}: {draft.sentence}")
+        lines = [f"{draft.label}: {draft.sentence}" for draft in unfit]
+        _draw_lines(f"{len(unfit)} found that cannot draft here", lines, key="unfit")
+
+
+def _draw_lines(label: str, lines: Iterable[str], *, key: str) -> None:
+    """Draw lines folded away."""
+
+    def draw() -> None:
+        for line in lines:
+            st.text(line)
+
+    draw_fold(label, draw, key=key, type="compact")
 
 
 def _warning(drafts: list[RankedDraft], chosen: str) -> str:

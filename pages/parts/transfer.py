@@ -10,13 +10,14 @@ import streamlit as st
 
 from pages.parts import session
 from utils.chat.conversation import Conversation
-from utils.chat.exports import from_json, to_json, to_markdown
+from utils.chat.exports import MAX_FILE_MB, from_json, to_json, to_markdown
 from utils.chat.markdown import literal
 from utils.chat.shelf import get_shelf
 from utils.chat.wording import sentence
-from utils.errors import RequestError, SpecChatError
+from utils.errors import RequestError, SpecChatError, StorageError
+from utils.experiments.ratings import load_ratings, save_ratings
+from utils.storage import database
 
-LARGEST_FILE_MB = 64
 NAME_CHARS = 60
 _EXPORTED, _IMPORTING = "exported_chat", "importing_chat"
 
@@ -47,6 +48,15 @@ def file_name(title: str, ending: str) -> str:
     return f"{name or 'chat'}.{ending}"
 
 
+def rated_json(conversation: Conversation) -> str:
+    """Return all of a chat; what cannot be read of its ratings is not in it."""
+    try:
+        answers = [turn.job_id for turn in conversation.all_turns]
+        return to_json(conversation, load_ratings(database.get_database(), answers))
+    except StorageError:
+        return to_json(conversation)
+
+
 def _encoded(write: Callable[[Conversation], str], conversation: Conversation) -> bytes:
     return write(conversation).encode()
 
@@ -62,7 +72,7 @@ def _draw_export(conversation: Conversation) -> None:
     with st.grid(2, min_column_width=200, gap="small"):
         for label, ending, mime, icon, write in (
             ("Markdown, to read", "md", "text/markdown", ":material/article:", to_markdown),
-            ("JSON, all of it", "json", "application/json", ":material/data_object:", to_json),
+            ("JSON, all of it", "json", "application/json", ":material/data_object:", rated_json),
         ):
             st.download_button(
                 label,
@@ -75,8 +85,8 @@ def _draw_export(conversation: Conversation) -> None:
                 key=f"export_{ending}",
             )
     st.caption(
-        "Markdown holds what is shown. JSON holds every version with its settings and figures, "
-        "and can be imported again."
+        "Markdown holds what is shown. JSON holds every version with its settings, figures and "
+        f"ratings, and can be imported again up to {MAX_FILE_MB} MB."
     )
 
 
@@ -85,7 +95,7 @@ def _draw_import() -> None:
     given = st.file_uploader(
         "A chat that was exported as JSON",
         type="json",
-        max_upload_size=LARGEST_FILE_MB,
+        max_upload_size=MAX_FILE_MB,
         key="imported_file",
     )
     if given is None:
@@ -97,7 +107,6 @@ def _draw_import() -> None:
         return
     _close()
     session.show_conversation(imported.id)
-    session.leave_notice(f"imported: {imported.title}")
     st.rerun()
 
 
@@ -108,6 +117,11 @@ def _read(content: bytes) -> Conversation:
         raise RequestError(
             "the file is no exported chat: it is no UTF-8 text; choose a JSON file from Export"
         ) from error
-    conversation = from_json(text, session.owner())
-    get_shelf().put(conversation)
-    return conversation
+    imported = from_json(text, session.owner())
+    get_shelf().put(imported.conversation)
+    session.leave_notice(f"imported: {imported.conversation.title}")
+    try:
+        save_ratings(database.get_database(), imported.ratings)
+    except StorageError as error:
+        session.leave_notice(f"the chat is imported without its ratings: {error}")
+    return imported.conversation

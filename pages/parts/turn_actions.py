@@ -39,14 +39,14 @@ def is_edited(turn: Turn) -> bool:
     return st.session_state.get(_EDITED) == turn.id
 
 
-def draw_edit_button(turn: Turn, *, is_disabled: bool) -> None:
+def draw_edit_button(turn: Turn, conversation: Conversation) -> None:
     """Draw the button that opens a question for editing."""
     st.button(
         "Edit",
         icon=":material/edit:",
         type="tertiary",
         help="Edit this question and ask it again; the answer so far stays as a version",
-        disabled=is_disabled,
+        disabled=conversation.is_answering or not session.is_own(conversation),
         on_click=_edit,
         args=(turn.id,),
         key=f"quiet_edit_{turn.id}",
@@ -70,7 +70,7 @@ def draw_edit_form(turn: Turn) -> None:
 
 def draw_actions(turn: Turn, conversation: Conversation, *, is_last: bool) -> None:
     """Draw what can be done with a finished answer, in one row."""
-    is_busy = conversation.is_answering
+    is_busy = conversation.is_answering or not session.is_own(conversation)
     with st.container(key=f"actions_{turn.id}", horizontal=True, gap="small"):
         _draw_versions(turn, conversation)
         if turn.answer is None:
@@ -130,7 +130,7 @@ def _draw_versions(turn: Turn, conversation: Conversation) -> None:
                 f"{name} version",
                 icon=f":material/{icon}:",
                 type="tertiary",
-                disabled=not 0 <= place < len(ids),
+                disabled=not (0 <= place < len(ids) and session.is_own(conversation)),
                 on_click=_show,
                 args=(ids[min(max(place, 0), len(ids) - 1)],),
                 key=f"quiet_{name.lower()}_version_{turn.id}",
@@ -185,12 +185,18 @@ def _attempt(act: Callable[[Conversation], object]) -> bool:
     """Change the open conversation and keep it; where that cannot be, leave a notice."""
     conversation = session.open_conversation()
     try:
+        _check_own(conversation)
         act(conversation)
     except RequestError as error:
         session.leave_notice(str(error))
         return False
     get_shelf().put(conversation)
     return True
+
+
+def _check_own(conversation: Conversation) -> None:
+    if not session.is_own(conversation):
+        raise RequestError("this chat belongs to another browser: copy it to your chats first")
 
 
 def _text_key(turn_id: str) -> str:

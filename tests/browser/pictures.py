@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,17 +14,21 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from config import ROOT
 from tests.browser.conftest import ARGUMENTS, PROGRAMS
-from tests.browser.walk import ask, compare, go_to, wait_until_drawn
+from tests.browser.walk import ask, go_to, wait_until_drawn
 from tests.served_app import served_app
 
 FOLDER = ROOT / "docs"
 WIDTH, HEIGHT = 1400, 900
 PHONE = {"width": 390, "height": 844}
 QUESTIONS = ("What is speculative decoding?", "Write a Python function that reverses a string.")
+RUNS, AWAY_MS = 8, 5000
 # So many in each arm.
 BROWSERS = 5
 SWITCH = "Speculative decoding"
-WHOLE_HEIGHT = "document.querySelector('[data-testid=stMain]').scrollHeight"
+# The chat has a main part that keeps to the end of what is written.
+MAIN = """(document.querySelector('[data-testid=stMain]')
+  ?? document.querySelector('[data-testid=stAppScrollToBottomContainer]'))"""
+WHOLE_HEIGHT = f"{MAIN}.scrollHeight"
 CHARTS_ARE_THERE = """
   [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(
     chart => chart.querySelector('.main-svg'))
@@ -52,31 +57,60 @@ def take(page: Page, name: str, *, is_whole: bool = False) -> None:
         page.set_viewport_size({"width": WIDTH, "height": page.evaluate(WHOLE_HEIGHT)})
     wait_until_drawn(page)
     page.wait_for_function(CHARTS_ARE_THERE)
-    page.evaluate("document.querySelector('[data-testid=stMain]').scrollTo(0, 0)")
+    page.evaluate(f"{MAIN}.scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
     if window:
         page.set_viewport_size(window)
+
+
+def look_away(page: Page, parameter: str) -> None:
+    """Leave the page until all is written: where it is drawn takes the processor of its writer."""
+    page.wait_for_url(re.compile(f"{parameter}="))
+    address = page.url
+    page.goto("about:blank")
+    page.wait_for_timeout(AWAY_MS)
+    page.goto(address)
+
+
+def ask_and_look_away(page: Page, question: str) -> None:
+    """Ask, and come back when the answer is there."""
+    page.get_by_placeholder("Ask something").fill(question)
+    page.keyboard.press("Enter")
+    look_away(page, "chat")
+    page.get_by_role("button", name="Regenerate").wait_for()
+    wait_until_drawn(page)
+
+
+def compare_and_look_away(page: Page, question: str) -> None:
+    """Compare, and come back when there is a verdict."""
+    page.get_by_role("textbox", name="Prompt", exact=True).fill(question)
+    page.get_by_role("spinbutton", name="Runs each").fill(str(RUNS))
+    page.keyboard.press("Enter")
+    page.get_by_test_id("stMain").get_by_role("button", name="Compare").click()
+    look_away(page, "race")
+    page.get_by_text(f"All {2 * RUNS} of {2 * RUNS} runs").wait_for()
+    page.locator(".js-plotly-plot .main-svg").first.wait_for()
 
 
 def take_chat(browser: Browser, url: str) -> None:
     """A short chat, light, dark and on a phone."""
     for dark, name in ((False, "chat-light"), (True, "chat-dark")):
         with opened(browser, url, dark=dark) as page:
-            ask(page, QUESTIONS[1])
+            ask_and_look_away(page, QUESTIONS[1])
             take(page, name)
     with opened(browser, url) as page:
         page.set_viewport_size(PHONE)
-        ask(page, QUESTIONS[0])
+        ask_and_look_away(page, QUESTIONS[0])
         take(page, "chat-phone")
 
 
 def take_pages(browser: Browser, url: str) -> None:
     """The other pages, after a few answers."""
     with opened(browser, url) as page:
-        for question in QUESTIONS:
-            ask(page, question)
+        ask_and_look_away(page, QUESTIONS[0])
+        ask_and_look_away(page, QUESTIONS[1])
         go_to(page, "Compare")
-        compare(page, runs=4, question=QUESTIONS[1])
+        compare_and_look_away(page, QUESTIONS[1])
         take(page, "compare", is_whole=True)
         go_to(page, "Performance")
         take(page, "performance", is_whole=True)

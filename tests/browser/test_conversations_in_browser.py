@@ -136,3 +136,26 @@ def test_two_tabs_show_two_chats_of_one_list(endless_app, visit):
         new_chat(second)
         wait_for_text(page, length(page))
         stop(page)
+
+
+def test_a_new_name_is_taken_on_enter_only(short_app, visit):
+    with visit(short_app.url) as page:
+        say(page, "Of owls")
+        field = page.get_by_role("textbox", name="New name")
+        choose(page, "Of owls", "Rename")
+        field.fill("Of eagles")
+        field.press("Escape")
+        row(page, "Of owls").wait_for()
+        field.wait_for(state="detached")
+
+        choose(page, "Of owls", "Rename")
+        field.fill("Of eagles")
+        page.get_by_placeholder("Ask something").click()
+        page.wait_for_function(IS_DRAWN)
+        page.reload()
+        row(page, "Of owls").wait_for()
+
+        choose(page, "Of owls", "Rename")
+        field.fill("Of eagles")
+        field.press("Enter")
+        row(page, "Of eagles").wait_for()

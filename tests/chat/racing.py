@@ -22,11 +22,21 @@ def request(a=PLAIN, b=DRAFTED, *, temperature=0.0, **values):
     return RaceRequest(QUESTION, sampling, a, b, **values)
 
 
-def answer(words=("one", " two", " three"), *, ids=None, token_s=0.01, writer="", ends=True):
-    """An answer of one token a round, each of which takes `token_s`."""
+def answer(
+    words=("one", " two", " three"),
+    *,
+    ids=None,
+    token_s=0.01,
+    writer="",
+    drafter="lookup",
+    ends=True,
+):
+    """An answer of one token a round, each of which takes `token_s`; without a `drafter` plain."""
     record = AnswerRecord(AnswerRequest(QUESTION, SamplingParams(), SpeculativeConfig(), "me"))
     record.take(Started(3, 0, 7, BASELINE))
-    record.take(Mode("standard", None, "because", writer=writer))
+    drafter = None if writer else drafter
+    mode = "speculative" if drafter else "standard"
+    record.take(Mode(mode, drafter, "because", writer=writer))
     parts = [
         Tokens(
             (Token(token_id, word, "plain", 0.1),),

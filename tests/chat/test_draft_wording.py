@@ -80,3 +80,9 @@ def test_a_suggestion_says_what_it_is_and_why():
     assert said.startswith("No model that is installed can draft for it. llama3.2:1b, from")
     weak = wording.suggestion_sentence("a", "b", [LOOKUP, replace(SMALL, speedup=1.0)])
     assert weak.startswith("What is installed is not expected to draft well for it.")
+
+
+def test_a_suggestion_promises_nothing_of_what_is_not_measured():
+    said = wording.suggestion_sentence("codellama:34b", "tinyllama:1.1b", [LOOKUP])
+    assert "likely" not in said
+    assert said.endswith("how well it drafts for codellama:34b is found out once it is here.")

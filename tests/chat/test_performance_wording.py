@@ -143,8 +143,10 @@ def test_memory_is_told_by_its_parts_and_what_is_left():
 def test_speeds_are_told_with_the_plain_ones_where_known():
     (group,) = group_answers([FAST, SLOW])
     assert wording.speeds_sentence(group) == (
-        f"37.5 tokens/s in the middle of 2, 1.50{TIMES} plain (dotted)."
+        f"Median of 2 answers: 37.5 tokens/s, 1.50{TIMES} plain (dotted)."
     )
+    (alone,) = group_answers([FAST])
+    assert wording.speeds_sentence(alone) == f"50.0 tokens/s, 2.00{TIMES} plain (dotted)."
     (failed,) = group_answers([EMPTY])
     assert wording.speeds_sentence(failed) == "No speed was measured."
 

@@ -126,9 +126,9 @@ def test_an_answer_that_ended_and_unknown_logits_are_told():
 
 def test_a_side_that_another_wrote_says_who_and_why():
     seen = race(("a", answer()), asked=request(a=OLLAMA))
-    said = race_wording.stray_sentence(seen.runs[0])
+    said = race_wording.left_out_sentence(seen.runs[0])
     assert said == "the engine wrote this, so it is left out of the comparison: because"
-    assert race_wording.stray_sentence(race(("a", answer())).runs[0]) == ""
+    assert race_wording.left_out_sentence(race(("a", answer())).runs[0]) == ""
 
 
 def test_no_text_can_end_the_fence_that_it_stands_in():
@@ -153,3 +153,29 @@ def test_the_json_holds_what_was_asked_and_measured():
     assert told["verdict"]["faster"] == "b"
     assert told["divergence"]["logits"] == [9.5, 9.498]
     assert told["sides"]["a"]["label"] == "Standard"
+
+
+def test_a_run_that_lost_its_draft_is_no_run_of_its_side_and_says_so():
+    plain = answer(drafter=None, token_s=0.5)
+    seen = race(("a", SLOW), ("b", plain), ("b", FAST))
+    lost = seen.runs[1]
+    assert lost.has_lost_draft
+    assert seen.ended("b") == (seen.runs[2],)
+    assert f"2.00{TIMES}" in race_wording.verdict_sentence(seen)
+    assert race_wording.left_out_sentence(lost) == (
+        "nothing drafted in this run, so it is left out of the comparison: because"
+    )
+    assert "| left out |" in race_markdown(seen)
+    assert race_wording.left_out_sentence(seen.runs[2]) == ""
+
+
+def test_a_standard_run_needs_no_draft():
+    assert race(("a", answer(drafter=None))).runs[0].counts
+
+
+def test_a_side_of_which_no_run_is_left_is_told_at_the_end():
+    seen = race(("a", SLOW), ("b", answer(drafter=None)))
+    assert race_wording.verdict_sentence(seen) == (
+        "No verdict: no run of B was written as it was to be."
+    )
+    assert "yet" in race_wording.verdict_sentence(replace(seen, state="running"))

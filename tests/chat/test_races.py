@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
 from tests.chat.racing import OLLAMA, request
@@ -142,3 +145,47 @@ def test_the_oldest_races_are_forgotten(engine, board):
         assert race.wait(10)
         ids.append(race.id)
     assert [races.find(race_id) is not None for race_id in ids] == [False, False, True, True]
+
+
+def _waiting_inspection(engine, monkeypatch):
+    """Have the engine look at a token for ever; return when it has begun, and when it was ended."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def inspect(*_asked, **_more):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(engine.client, "inspect", inspect)
+    return begun, ended
+
+
+def test_a_race_can_be_stopped_while_it_looks_at_where_the_texts_part(engine, board, monkeypatch):
+    begun, given_up = _waiting_inspection(engine, monkeypatch)
+    engine.client.scripts += [script(["one", " two"]), script(["one"], [" three"])]
+    race = started(engine, board, runs_each=1)
+    assert begun.wait(10)
+    assert race.snapshot().state == "explaining"
+    race.stop()
+    assert race.wait(5)
+    assert given_up.is_set()
+    seen = race.snapshot()
+    assert seen.state == "done"
+    assert seen.divergence.logits is None
+    assert "was stopped" in seen.divergence.problem
+
+
+def test_a_race_that_was_stopped_before_looks_at_no_token(engine, board, monkeypatch):
+    begun, _ = _waiting_inspection(engine, monkeypatch)
+    gate, steps = gated()
+    engine.client.scripts += [script(["one", " two"]), script(["one"], [" three"]), steps]
+    race = started(engine, board, runs_each=2)
+    assert gate.reached.wait(10)
+    race.stop()
+    assert race.wait(5)
+    gate.opened.set()
+    assert not begun.is_set()
+    assert race.snapshot().state == "stopped"
+    assert "was stopped" in race.snapshot().divergence.problem

@@ -147,3 +147,45 @@ def test_two_that_find_no_experiment_at_once_begin_one(database, config, monkeyp
 
     monkeypatch.setattr(database, "read", read_too_early)
     assert load_rollout(database, config) == first
+
+
+@pytest.fixture
+def elsewhere(database):
+    """The database as another app on the same folder has it open."""
+    opened = Database(database.path)
+    yield opened
+    opened.close()
+
+
+OTHERS = RolloutConfig(speculative_percent=10)
+
+
+def test_two_apps_with_other_settings_do_not_overwrite_each_other(database, elsewhere, config):
+    load_rollout(database, config)
+    assert load_rollout(elsewhere, OTHERS).percent == 10
+    change_rollout(database, config, percent=80, is_stopped=False)
+    for _ in range(2):
+        assert load_rollout(elsewhere, OTHERS).percent == 80
+        assert load_rollout(database, config).percent == 80
+
+
+def test_the_stop_of_one_app_holds_for_all(database, elsewhere, config):
+    load_rollout(database, config)
+    load_rollout(elsewhere, OTHERS)
+    change_rollout(database, config, percent=50, is_stopped=True)
+    assert load_rollout(elsewhere, OTHERS).is_stopped
+    assert load_rollout(database, config).is_stopped
+
+
+def test_an_app_that_starts_with_other_settings_ends_no_stop(database, elsewhere, config):
+    load_rollout(database, config)
+    change_rollout(database, config, percent=50, is_stopped=True)
+    assert load_rollout(elsewhere, OTHERS).is_stopped
+    change_rollout(elsewhere, OTHERS, percent=10, is_stopped=False)
+    assert not load_rollout(database, config).is_stopped
+
+
+def test_an_app_that_is_started_to_stop_stops_all(database, elsewhere, config):
+    load_rollout(database, config)
+    load_rollout(elsewhere, RolloutConfig(speculative_percent=50, stopped=True))
+    assert load_rollout(database, config).is_stopped

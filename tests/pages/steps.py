@@ -8,10 +8,14 @@ from config import ROOT
 from utils.chat.jobs import get_board
 
 SCRIPT = ROOT / "pages" / "main.py"
+FOLDS = ("Sampling", "System prompt", "Advanced", "Presets", "ranking", "unfit")
 
 
 def open_page(**parameters):
+    """Open the chat, with its folds of settings open."""
     page = AppTest.from_file(SCRIPT, default_timeout=20)
+    for name in FOLDS:
+        page.session_state[f"fold_{name}"] = True
     for name, value in parameters.items():
         page.query_params[name] = value
     return check(page.run())

@@ -260,3 +260,23 @@ def test_a_model_that_the_engine_cannot_use_is_told_before(engine, page):
     page = check(page.switch_page(PAGE).run())
     check(page.selectbox(key="setting_model").select("odd:1b").run())
     assert "nothing to compare: odd." in said(page)
+
+
+def test_a_thought_that_was_opened_stays_open_when_it_ends(engine, compare, races):
+    gate, first = Gate(), round_of(["<think>\nHm"], drafted=0)
+    rest = round_of([".\n</think>\n\n", "Yes."], drafted=0)
+    steps = [Started(3, 0, 1, BASELINE), first, gate, rest, finished([first, rest])]
+    engine.client.scripts.append(steps)
+    page = start(compare)
+    assert gate.reached.wait(10)
+    page.session_state[f"thought_a_{race_of(page, races).id}"] = True
+    check(page.run())
+    before = [fold.label for fold in page.expander if fold.label.startswith("Thought")]
+    assert "Hm" in shown(page)
+
+    gate.opened.set()
+    finish(page, races)
+    assert "Yes." in shown(page)
+    assert "Hm." in shown(page)
+    after = [fold.label for fold in page.expander if fold.label.startswith("Thought")]
+    assert after == before == ["Thought"]

@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from pages.parts.conversation_list import LISTED, group_by_day
-from pages.parts.transfer import file_name
+from pages.parts.transfer import file_name, rated_json
 from tests.chat.stand_in import BASELINE, Gate, round_of, script
 from tests.pages.steps import ask, check, job_of, open_page, shown, wait_for_answer
 from utils.chat.archive import ConversationSummary, get_archive
 from utils.chat.exports import to_json
 from utils.errors import StorageError
 from utils.events import Started
+from utils.experiments.ratings import Rating, load_rating, save_rating
 
 pytestmark = pytest.mark.usefixtures("browser")
 
@@ -101,11 +102,28 @@ def test_a_chat_is_renamed_in_its_place(chats):
     assert not any(field.label == "New name" for field in chats.text_input)
 
 
-@pytest.mark.parametrize("name", ["", "Reynard"])
-def test_a_name_that_says_nothing_new_changes_nothing(chats, name):
+def test_a_name_that_says_nothing_new_changes_nothing(chats):
     rename(chats, "Tell me of foxes", "Reynard")
-    rename(chats, "Reynard", name)
+    rename(chats, "Reynard", "Reynard")
     assert titles(chats)[1] == "Reynard"
+
+
+def test_a_name_that_is_taken_away_leaves_the_automatic_one(chats):
+    rename(chats, "Tell me of foxes", "Reynard")
+    rename(chats, "Reynard", " ")
+    assert titles(chats)[1] == "Tell me of foxes"
+
+
+def test_a_rename_can_be_cancelled(chats):
+    act(chats, "Tell me of foxes", "Rename")
+    (field,) = (field for field in chats.text_input if field.label == "New name")
+    field.set_value("Reynard")
+    # To leave the field draws nothing: it is in a form.
+    assert field.form_id
+    (cancel,) = (button for button in chats.button if button.label == "Keep the old name")
+    check(cancel.click().run())
+    assert titles(chats)[1] == "Tell me of foxes"
+    assert not any(field.label == "New name" for field in chats.text_input)
 
 
 def test_a_deleted_chat_is_gone_and_undo_brings_it_back(chats):
@@ -199,6 +217,19 @@ def test_an_exported_chat_can_be_imported_and_is_then_open(chats):
     assert "Hello there." in shown(chats)
     assert "imported" in chats.toast[0].value
     assert not chats.get("file_uploader")
+
+
+def test_ratings_go_out_with_a_chat_and_come_in_with_it(chats, database):
+    (turn,) = chats.session_state["conversation"].turns
+    save_rating(database, turn.job_id, Rating(thumb=True, speed=4))
+    text = rated_json(chats.session_state["conversation"])
+    check(chats.menu_button(key="icon_only_chats").click("Import a chat").run())
+    check(chats.file_uploader(key="imported_file").upload("a.json", text.encode()).run())
+
+    (imported,) = chats.session_state["conversation"].turns
+    assert imported.job_id != turn.job_id
+    assert load_rating(database, imported.job_id) == Rating(thumb=True, speed=4)
+    assert "imported" in chats.toast[0].value
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"{}", b"[" * 100_000, json.dumps([1]).encode()])

@@ -103,7 +103,14 @@ def test_a_preset_is_renamed_overwritten_and_deleted(engine, browser, database, 
     save(page, "Brief")
     act(page, "More about Brief", "Rename")
     field = next(field for field in page.text_input if field.label == "New name")
-    check(field.set_value("Short").run())
+    field.set_value("Short")
+    select(page, "Keep this name")
+    assert names(page) == ["Short"]
+
+    act(page, "More about Short", "Rename")
+    next(field for field in page.text_input if field.label == "New name").set_value("")
+    select(page, "Keep this name")
+    assert "no name" in page.toast[0].value
     assert names(page) == ["Short"]
 
     change(page)

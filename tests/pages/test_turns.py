@@ -176,7 +176,7 @@ def test_of_a_long_conversation_the_newest_turns_are_drawn_and_more_on_request(e
         page.button(key="show_earlier")
 
 
-def test_a_second_tab_may_leaf_through_versions_while_the_newest_is_written(engine, page):
+def test_a_second_tab_may_leaf_through_versions_while_the_newest_is_written(browser, engine, page):
     answered(engine, page, "one")
     gate = Gate()
     engine.client.scripts.append([gate, *script(["two"])])

@@ -270,7 +270,8 @@ class Conversation:
             messages_for(before, turn.question, turn.attachments, settings.system_prompt),
             settings.sampling,
             settings.speculative,
-            self.owner,
+            # Nothing of a temporary one is found again in another conversation of its owner.
+            self.id if self.is_temporary else self.owner,
             settings.model,
             enrolment=None if self.is_temporary else settings.enrolment,
         )

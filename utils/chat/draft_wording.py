@@ -45,8 +45,8 @@ def suggestion_sentence(target: str, name: str, drafts: Sequence[RankedDraft]) -
         else "No model that is installed can draft for it"
     )
     return (
-        f"{why}. {name}, from Ollama's library, is a small relative of {target}: its guesses are "
-        "likely to be right."
+        f"{why}. {name}, from Ollama's library, is a smaller model of a related family: how well "
+        f"it drafts for {target} is found out once it is here."
     )
 
 

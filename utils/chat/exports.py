@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,11 +32,15 @@ from utils.chat.turns import (
     new_id,
 )
 from utils.errors import RequestError
+from utils.experiments.ratings import FASTEST, NO_RATING, SLOWEST, Rating
 from utils.reasoning import split_reasoning
 
 FORMAT = "specchat conversation"
 VERSION = 1
-MAX_FILE_CHARS = 32 * 2**20
+# Three million tokens of answers with all their figures, or 80 questions with all the attachments
+# that they may have; what it takes in memory to read is several times as much.
+MAX_FILE_MB = 128
+MAX_FILE_CHARS = MAX_FILE_MB * 2**20
 MAX_TURNS = 10_000
 MAX_QUESTION_CHARS = 1_000_000
 LATEST_S = 32_503_680_000.0
@@ -46,8 +49,20 @@ NO_CONVERSATION = "the file holds no conversation: take a JSON file that was exp
 _SURROGATE = re.compile(r"\\u[dD][89abAB]")
 
 
-def to_json(conversation: Conversation) -> str:
-    """Return all of a conversation as JSON, the answer being written as far as it is."""
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A conversation from a file, and what was said of its answers, by the ids they have now."""
+
+    conversation: Conversation
+    ratings: Mapping[str, Rating]
+
+
+def to_json(conversation: Conversation, ratings: Mapping[str, Rating] | None = None) -> str:
+    """Return all of a conversation as JSON, the answer being written as far as it is.
+
+    `ratings` are those of its answers, by job.
+    """
+    known = ratings or {}
     state = conversation.state()
     turns = [
         {
@@ -58,6 +73,7 @@ def to_json(conversation: Conversation) -> str:
             "asked_at": turn.asked_at,
             "settings": encode_settings(turn.settings),
             "answer": encode_answer(turn.answer) if turn.answer else None,
+            **({"rating": asdict(known[turn.job_id])} if turn.job_id in known else {}),
         }
         for turn in state.turns
     ]
@@ -70,10 +86,10 @@ def to_json(conversation: Conversation) -> str:
         "shown": state.shown_id,
         "turns": turns,
     }
-    return json.dumps(data, ensure_ascii=False, indent=1)
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
-def from_json(text: str, owner: str) -> Conversation:
+def from_json(text: str, owner: str) -> Imported:
     """Return a new conversation like the one exported, with ids of its own.
 
     Raises `RequestError` for anything else than such a file.
@@ -93,18 +109,21 @@ def from_json(text: str, owner: str) -> Conversation:
         raise RequestError(f"the file has no list of at most {MAX_TURNS} turns: export it again")
     ids: dict[str, str] = {}
     read = tuple(_turn(turn, ids, owner) for turn in turns)
+    ratings = {turn.job_id: _rating(entry) for turn, entry in zip(read, turns, strict=True)}
     made = Conversation(owner=owner)
+    now = made.created_at
     shown_id = data.get("shown")
     state = ConversationState(
         made.id,
         made.owner,
         checked_title(_text(data, "title", 10_000)),
-        _moment(data, "created_at"),
-        time.time(),
+        min(now, _moment(data, "created_at")),
+        min(now, _moment(data, "updated_at") or now),
         read,
         ids.get(shown_id) if isinstance(shown_id, str) else None,
     )
-    return Conversation.of(state)
+    said = {job_id: rating for job_id, rating in ratings.items() if rating != NO_RATING}
+    return Imported(Conversation.of(state), said)
 
 
 def to_markdown(conversation: Conversation) -> str:
@@ -211,6 +230,16 @@ def _answer_in(data: dict[str, Any], settings: AnswerSettings, owner: str) -> Jo
     if any(isinstance(number, int | float) and number < 0 for number in numbers):
         raise RequestError("an answer has negative figures: export the conversation again")
     return answer
+
+
+def _rating(data: dict[str, Any]) -> Rating:
+    rating = data.get("rating") or {}
+    if isinstance(rating, dict):
+        thumb, speed = rating.get("thumb"), rating.get("speed")
+        is_speed = speed is None or (type(speed) is int and SLOWEST <= speed <= FASTEST)
+        if is_speed and (thumb is None or isinstance(thumb, bool)):
+            return Rating(thumb, speed)
+    raise RequestError("the rating of an answer is no thumb or speed: export it again")
 
 
 def _attachments(data: object) -> tuple[Attachment, ...]:

@@ -172,7 +172,9 @@ def speeds_sentence(group: AnswerGroup) -> str:
         return "No speed was measured."
     plain = f", {group.speedup:.2f}{TIMES} plain (dotted)" if _is_compared(group) else ""
     speed = figure(group.tokens_per_second)
-    return f"{speed} tokens/s in the middle of {len(group.written)}{plain}."
+    count = len(group.written)
+    said = f"{speed} tokens/s" if count == 1 else f"Median of {count} answers: {speed} tokens/s"
+    return f"{said}{plain}."
 
 
 def _is_compared(group: AnswerGroup) -> bool:

@@ -95,7 +95,7 @@ def _table(race: RaceSnapshot) -> list[str]:
         rows.append(
             f"| {number} | {run.side.upper()} | {stats.completion_tokens} "
             f"| {figure(stats.tokens_per_second)} | {accepted} "
-            f"| {'left out' if run.has_strayed else run.answer.state} |"
+            f"| {'left out' if run.is_left_out else run.answer.state} |"
         )
     return rows
 

@@ -106,10 +106,21 @@ class Run:
         return wrote and bool(self.answer.servers) != (self.entrant.backend == "ollama")
 
     @property
+    def has_lost_draft(self) -> bool:
+        """True where it was to be drafted and went on without: a mere pause keeps its drafter."""
+        is_plain = self.answer.mode == "standard" and self.answer.drafter is None
+        return self.entrant.arm == "speculative" and is_plain
+
+    @property
+    def is_left_out(self) -> bool:
+        """True where it was not written as it was to be."""
+        return self.has_strayed or self.has_lost_draft
+
+    @property
     def counts(self) -> bool:
         """True where it ran to its end as it was to, so that its speed is one to compare."""
         wrote = self.answer.state == "done" and self.answer.stats.completion_tokens > 0
-        return wrote and not self.has_strayed
+        return wrote and not self.is_left_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,11 +80,13 @@ def state_line(race: RaceSnapshot) -> str:
     return f"{words[race.state]} {len(race.runs)} of {total} runs"
 
 
-def stray_sentence(run: Run) -> str:
-    """Say why a side's figures are not those of what it was to be; empty where they are."""
-    if not run.has_strayed:
+def left_out_sentence(run: Run) -> str:
+    """Say why a run is not one of what its side was to be; empty where it is."""
+    if not run.is_left_out:
         return ""
     reason = run.answer.reason or "no reason was given"
+    if not run.has_strayed:
+        return f"nothing drafted in this run, so it is left out of the comparison: {reason}"
     wrote = " and ".join(run.answer.servers) or "the engine"
     return f"{wrote} wrote this, so it is left out of the comparison: {reason}"
 
@@ -93,7 +95,7 @@ def verdict_sentence(race: RaceSnapshot) -> str:
     """Say which side is faster, by how much, and how sure that is."""
     found = verdict(race)
     if found is None:
-        return "No verdict yet: both sides must have run to an end once."
+        return _no_verdict(race)
     faster, slower = _names(race, found)
     times = f"{found.speedup:.2f}{TIMES}"
     runs = " and ".join(map(str, found.runs)) if len(set(found.runs)) > 1 else f"{found.runs[0]}"
@@ -156,6 +158,14 @@ def speeds(race: RaceSnapshot) -> str:
         f"{side_label(race, side)} {figure(race.tokens_per_second(side))} tokens/s"
         for side in SIDES
     )
+
+
+def _no_verdict(race: RaceSnapshot) -> str:
+    for side in SIDES:
+        runs = [run for run in race.runs if run.side == side]
+        if not race.is_active and runs and all(run.is_left_out for run in runs):
+            return f"No verdict: no run of {side.upper()} was written as it was to be."
+    return "No verdict yet: both sides must have run to an end once."
 
 
 def _names(race: RaceSnapshot, found: Verdict) -> tuple[str, str]:

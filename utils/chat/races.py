@@ -17,13 +17,21 @@ from typing import Any
 
 from utils.chat.divergences import explained, find_divergence
 from utils.chat.jobs import GenerationJob, JobBoard
-from utils.chat.race_snapshots import RaceRequest, RaceSnapshot, RaceState, Run, Side
+from utils.chat.race_snapshots import (
+    Divergence,
+    RaceRequest,
+    RaceSnapshot,
+    RaceState,
+    Run,
+    Side,
+)
 from utils.chat.snapshots import AnswerRequest, JobSnapshot
 from utils.engine.runtime import EngineRuntime
 from utils.errors import RequestError
 from utils.storage.votes import Choice
 
 SHELF_LIMIT = 64
+STOPPED = "the comparison was stopped before they were looked up"
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +46,7 @@ class Race:
         self._runtime = runtime
         self._state = RaceSnapshot(self.id, "running", request, time.time())
         self._running: tuple[Side, GenerationJob] | None = None
+        self._explaining: asyncio.Task[Divergence] | None = None
         self._is_stopped = False
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -62,6 +71,7 @@ class Race:
             running = self._running
         if running is not None:
             running[1].cancel()
+        self._runtime.thread.call(self._stop_explaining())
 
     def vote(self, choice: Choice) -> None:
         """Take the vote of whoever watched it blind; raises `RequestError` where there is none."""
@@ -118,11 +128,24 @@ class Race:
         parted = find_divergence(self._state.runs)
         if parted is None:
             return
+        self._explaining = asyncio.create_task(explained(parted, self.request, self._runtime))
         with self._lock:
             self._change(state="explaining", divergence=parted.divergence)
-        known = await explained(parted, self.request, self._runtime)
+            is_stopped = self._is_stopped
+        if is_stopped:
+            self._explaining.cancel()
+        try:
+            known = await self._explaining
+        except asyncio.CancelledError:
+            if not self._is_stopped:
+                raise
+            known = replace(parted.divergence, problem=STOPPED)
         with self._lock:
             self._change(divergence=known)
+
+    async def _stop_explaining(self) -> None:
+        if self._explaining is not None:
+            self._explaining.cancel()
 
     def _ask(self, side: Side) -> AnswerRequest:
         entrant = self.request.entrant(side)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from config import RolloutConfig
 from utils.errors import RequestError
@@ -15,6 +16,8 @@ from utils.storage.database import Database
 Arm = Literal["standard", "speculative"]
 Why = Literal["stopped", "chosen", "assigned", "default"]
 _DIGEST_HEX = 16
+# Settings that were taken over since this process opened a database.
+_taken: WeakKeyDictionary[Database, RolloutConfig] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +78,22 @@ def decide(rollout: Rollout, browser_id: str, *, chosen: bool | None, default: b
 
 
 def load_rollout(database: Database, config: RolloutConfig) -> Rollout:
-    """Return the present experiment; settings that have changed since count as the last word."""
+    """Return the present experiment, with the settings taken over at the first call of a start.
+
+    Settings that are others than those last taken over decide then about the share. A stop ends by
+    hand only: another app on the same database may have asked for it.
+    """
     rows = database.read("SELECT * FROM experiments ORDER BY id DESC LIMIT 1")
     if not rows:
         _insert(
             database, config, config.speculative_percent, is_stopped=config.stopped, is_first=True
         )
         return load_rollout(database, config)
+    if _taken.get(database) != config:
+        _take_over(database, config)
+        _taken[database] = config
+        return load_rollout(database, config)
     row = rows[0]
-    if row["settings"] != config.model_dump_json():
-        return change_rollout(
-            database, config, percent=config.speculative_percent, is_stopped=config.stopped
-        )
     return Rollout(row["id"], row["salt"], row["percent"], bool(row["is_stopped"]), row["began_at"])
 
 
@@ -111,6 +118,16 @@ def begin_experiment(
     _check_percent(percent)
     _insert(database, config, percent, is_stopped=is_stopped)
     return load_rollout(database, config)
+
+
+def _take_over(database: Database, config: RolloutConfig) -> None:
+    settings = config.model_dump_json()
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE experiments SET percent = ?, is_stopped = max(is_stopped, ?), settings = ?"
+            " WHERE id = (SELECT max(id) FROM experiments) AND settings <> ?",
+            (config.speculative_percent, config.stopped, settings, settings),
+        )
 
 
 def _insert(

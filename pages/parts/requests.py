@@ -1,0 +1,49 @@
+"""Requests of a browser to draw: each is seen, also where the next comes at the same moment.
+
+Streamlit 1.67 loses what was drawn and is not sent yet when the next part of the page is drawn.
+While an answer is written that is ten times a second: clicks would have no effect.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamlit.runtime.app_session import AppSession
+
+_start: Any = AppSession._create_scriptrunner
+_clear: Any = AppSession._clear_queue
+
+
+def keep_drawings() -> None:
+    """Have all that was drawn sent, whatever is drawn next; call it before the app is made."""
+    for name, better in (("_create_scriptrunner", _start_after_last), ("_clear_queue", _clear_all)):
+        setattr(AppSession, name, better)
+
+
+def _start_after_last(session: Any, wanted: Any) -> None:
+    """Start a run, after the last one's messages: those of a run that is replaced are dropped."""
+    ended = session._scriptrunner
+
+    def start() -> None:
+        current = session._scriptrunner
+        if current is None or current is ended:
+            _start(session, wanted)
+        elif not current.request_rerun(wanted):
+            _start_after_last(session, wanted)
+
+    if ended is None:
+        start()
+    else:
+        session._event_loop.call_soon(start)
+
+
+def _clear_all(session: Any, fragments: list[str] | None = None) -> None:
+    """Drop what waits for the browser before all is drawn, and nothing before a part is drawn.
+
+    The end of another part, dropped, would leave in view what is no longer there.
+    """
+    if fragments:
+        # What is drawn now comes after what waits, and not in its place.
+        session._browser_queue._delta_index_map = {}
+    else:
+        _clear(session, fragments)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+
+from pages.parts import requests
+
+
+@pytest.fixture(autouse=True)
+def _drawings_are_kept(monkeypatch):
+    for name in ("_create_scriptrunner", "_clear_queue"):
+        monkeypatch.setattr(AppSession, name, getattr(AppSession, name))
+    requests.keep_drawings()
+
+
+def end_of_part():
+    return ForwardMsg(script_finished=ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY)
+
+
+def waiting(session):
+    return [message.script_finished for message in session._browser_queue.flush()]
+
+
+def test_the_end_of_a_part_is_sent_as_it_is_though_another_part_is_drawn_at_once():
+    session = SimpleNamespace(_browser_queue=ForwardMsgQueue())
+    session._browser_queue.enqueue(end_of_part())
+    AppSession._clear_queue(session, ["another"])
+    assert waiting(session) == [ForwardMsg.FINISHED_FRAGMENT_RUN_SUCCESSFULLY]
+
+
+def test_a_part_tells_of_its_end_no_more_once_all_is_drawn():
+    session = SimpleNamespace(_browser_queue=ForwardMsgQueue())
+    session._browser_queue.enqueue(end_of_part())
+    AppSession._clear_queue(session)
+    assert waiting(session) == [ForwardMsg.FINISHED_EARLY_FOR_RERUN]
+
+
+async def test_runs_asked_for_at_the_end_of_another_begin_after_what_that_drew(monkeypatch):
+    seen = []
+    next_run = SimpleNamespace(request_rerun=lambda wanted: seen.append(f"joined by {wanted}") or 1)
+
+    def start(session, wanted):
+        seen.append(wanted)
+        session._scriptrunner = next_run
+
+    monkeypatch.setattr(requests, "_start", start)
+    session = SimpleNamespace(_scriptrunner=object(), _event_loop=asyncio.get_running_loop())
+    session._event_loop.call_soon(seen.append, "what was drawn")
+    AppSession._create_scriptrunner(session, "first")
+    AppSession._create_scriptrunner(session, "second")
+    await asyncio.sleep(0)
+    assert seen == ["what was drawn", "first", "joined by second"]
