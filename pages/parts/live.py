@@ -63,7 +63,7 @@ def _draw_rates(answer: JobSnapshot) -> None:
         st.metric("Tokens/s", rate, width="content")
         st.metric(
             "Speedup",
-            f"{stats.speedup:.2f}{wording.TIMES}" if stats.speedup else "-",
+            f"{stats.speedup:.2f}{wording.TIMES}" if stats.drafted and stats.speedup else "-",
             help=literal(wording.comparison_sentence(answer)),
             width="content",
         )
