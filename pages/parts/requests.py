@@ -1,7 +1,7 @@
 """Requests of a browser to draw: each is seen, also where the next comes at the same moment.
 
 Streamlit 1.67 loses what was drawn and is not sent yet when the next part of the page is drawn.
-While an answer is written that is ten times a second: clicks would have no effect.
+While an answer is written that is several times a second: clicks would have no effect.
 """
 
 from __future__ import annotations

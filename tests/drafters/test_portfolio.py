@@ -176,6 +176,22 @@ def test_a_look_that_paid_is_followed_by_another_one_at_once():
     assert portfolio.mode.mode == "speculative"
 
 
+def test_a_plain_round_tells_of_plain_decoding_only_where_another_one_was_before_it():
+    record = DraftingRecord(CostTable({0: {1: 1.0, 5: 2.0}}, max_width=5), draft_token_s=0.1)
+
+    def play(drafted: int, pass_s: float, draft_s: float = 0.0) -> None:
+        total_s = draft_s + pass_s
+        stats = RoundStats("x", drafted, drafted, drafted + 1, draft_s, pass_s, total_s, 0)
+        record.note_round(stats, pass_s, 1 + drafted, was_probe=False)
+
+    for _ in range(60):
+        play(4, 2.0, draft_s=0.5)
+        play(0, 1.6)
+        play(0, 1.0)
+        play(0, 1.6, draft_s=0.5)  # the model was asked, in vain
+    assert record.costs.seconds(1) / record.costs.plain_s == pytest.approx(1.6, rel=0.1)
+
+
 def test_while_drafting_is_off_and_passes_are_short_most_rounds_look_at_nothing():
     class Watched(LookupDrafter):
         looks = 0
