@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.bounds import Speedups, expect
 from benchmarks.comparison import Comparison, Setting, compare
 from benchmarks.gate import PROMPTS as GATE_PROMPTS
 from benchmarks.gate import run_gate
@@ -22,7 +23,7 @@ from benchmarks.history import remember_conversation
 from benchmarks.latency import measure_latency
 from benchmarks.llama_server import build_server, built_server, grid
 from benchmarks.loop import measure_loop
-from benchmarks.machine import LoadWatch, describe_machine, load_warning
+from benchmarks.machine import LoadWatch, describe_machine, load_warning, watch_load
 from benchmarks.merge import merged
 from benchmarks.models import Pair, grow
 from benchmarks.options import parse, ways_of
@@ -30,7 +31,7 @@ from benchmarks.page import as_html
 from benchmarks.peers import PeerRates, measure_peers
 from benchmarks.replay import rows_of
 from benchmarks.report import PairResult, Report
-from benchmarks.rig import PLAIN, Rig
+from benchmarks.rig import ADAPTIVE, PLAIN, Rig
 from benchmarks.tables import text_table
 from benchmarks.traces import measured_costs, record_traces
 from benchmarks.upkeep import controller_share, measure_memory
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _replay(options)
         return
     report = Report(describe_machine())
-    warning = load_warning(report.machine)
+    warning = load_warning(watch_load())
     if warning and not options.busy:
         if options.what == "gate":
             print(f"gate: nothing was judged, {warning}")
@@ -105,6 +106,8 @@ def _measure_pair(report: Report, rig: Rig, options: argparse.Namespace) -> None
             _measure_peers(rig, suite, setting, options),
             rig.costs,
         )
+        if "bounds" not in options.skip and rig.draft is not None and is_compared:
+            result.most = _most(rig, suite, setting)
         result.other_load = watch.others()
         report.pairs.append(result)
         _write(report, options)
@@ -124,6 +127,14 @@ def _measure_peers(
         sys.exit(f"there is no {program}: run `python -m benchmarks build-llama-server`")
     settings = grid(with_draft=rig.draft is not None, is_small=options.peers == "few")
     return measure_peers(rig, suite, setting, program=program, settings=settings, tell=_tell)
+
+
+def _most(rig: Rig, suite: Suite, setting: Setting) -> Speedups | None:
+    """Return the most that could be reached without foresight, at the costs met while measuring."""
+    costs = rig.learnt_costs(ADAPTIVE.verifier)
+    if costs is None:
+        return None
+    return expect(record_traces(rig, suite, setting.sampling), costs)
 
 
 def _replay(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What must hold before a change is taken, judged in two minutes on the embedded pair.
+"""What must hold before a change is taken, judged in two minutes on the pair grown to 0.1 B.
 
 On a busy machine nothing can be judged: then the gate says so and lets pass.
 """
@@ -16,7 +16,7 @@ LEAST_TOKENS_PER_FORWARD = 1.0
 LEAST_SPEEDUP = 0.97
 LEAST_PLAIN = 0.95
 TOKENS = 96
-PROMPTS = 4
+PROMPTS = 1
 LOOP_RUNS = 9
 
 

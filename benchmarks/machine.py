@@ -8,12 +8,14 @@ import subprocess
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from utils.llama.library import has_gpu, library_version
 from utils.llama.threads import physical_cores
 
-QUIET_LOAD = 0.5
+QUIET_CORES = 0.3
+WATCHED_S = 2.0
 STATISTICS = Path("/proc/stat")
 
 
@@ -49,12 +51,19 @@ def describe_machine() -> Machine:
     )
 
 
-def load_warning(machine: Machine) -> str:
+def watch_load(watched_s: float = WATCHED_S) -> float | None:
+    """Return how many cores others keep busy at present; None where nobody can tell."""
+    watch = LoadWatch()
+    sleep(watched_s)
+    return watch.others()
+
+
+def load_warning(others: float | None) -> str:
     """Say why the figures may be worth little, if so."""
-    if machine.load_average <= QUIET_LOAD:
+    if others is None or others <= QUIET_CORES:
         return ""
     return (
-        f"the machine is busy: its load average is {machine.load_average}, over {QUIET_LOAD}; "
+        f"the machine is busy: others keep {others:.1f} cores at work, more than {QUIET_CORES}; "
         "another process can make decoding a hundred times slower"
     )
 

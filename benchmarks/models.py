@@ -31,6 +31,7 @@ class Shape:
 
 # By name: the shapes of target and draft.
 SIZES = {
+    "100m": (Shape(768, 12, 2048), Shape(256, 4, 768)),
     "300m": (Shape(1024, 24, 2816), Shape(384, 8, 1024)),
     "1b": (Shape(2048, 16, 8192), Shape(768, 12, 2048)),
 }

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
+from benchmarks.bounds import Speedups
 from benchmarks.comparison import ALL, CategoryResult, Comparison
 from benchmarks.latency import Latency
 from benchmarks.loop import LoopCost
@@ -17,6 +18,7 @@ from benchmarks.tables import Row, Table, markdown_table, text_table
 from benchmarks.upkeep import MemoryUse
 
 MEAN = "mean over categories"
+MOST = "most without foresight"
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class PairResult:
     peers: PeerRates | None = None
     costs: Costs | None = None
     other_load: float | None = None
+    # By category, at the costs of this very run.
+    most: Speedups | None = None
 
     @property
     def title(self) -> str:
@@ -62,7 +66,15 @@ class PairResult:
             ),
             "memory_overhead": self.memory.overhead if self.memory else None,
             "controller_share": self.controller_share,
+            "adaptive_vs_most": self.adaptive_vs_most,
         }
+
+    @property
+    def adaptive_vs_most(self) -> float | None:
+        """The mean of adaptive drafting over the most that is to be had without foresight."""
+        if not self.most or ADAPTIVE not in self.ways:
+            return None
+        return self.comparison.mean(ADAPTIVE) / fmean(self.most.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the pair for JSON: the categories are those of adaptive drafting, if measured."""
@@ -88,6 +100,7 @@ class PairResult:
             "peers": self.peers.as_dict() if self.peers else None,
             "costs": asdict(self.costs) if self.costs else None,
             "other_load": self.other_load,
+            "most_without_foresight": self.most,
         }
 
 
@@ -166,10 +179,17 @@ def _overview_rows(pair: PairResult) -> list[Row]:
         way: {category.name: category for category in pair.comparison.categories(way)}
         for way in pair.ways
     }
-    rows: list[Row] = [["category", *(way.name for way in pair.ways)]]
+    most = pair.most or {}
+    rows: list[Row] = [["category", *(way.name for way in pair.ways), *([MOST] if most else [])]]
     for name in found[pair.ways[0]]:
-        rows.append([name, *(_cell(found[way][name]) for way in pair.ways)])
-    return [*rows, [MEAN, *(f"{pair.comparison.mean(way):.2f}" for way in pair.ways)]]
+        told = [_cell(found[way][name]) for way in pair.ways]
+        rows.append([name, *told, *([_told(most.get(name))] if most else [])])
+    means = [f"{pair.comparison.mean(way):.2f}" for way in pair.ways]
+    return [*rows, [MEAN, *means, *([_told(fmean(most.values()))] if most else [])]]
+
+
+def _told(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _cell(category: CategoryResult) -> str:

@@ -25,6 +25,7 @@ from utils.engine.protocol import ChatMessage
 from utils.events import Finished, Tokens
 from utils.llama.chat_prompt import encode_chat, template_for
 from utils.llama.model import LlamaModel
+from utils.llama.short_passes import settle_threads
 from utils.model_session import prefill
 from utils.performance_monitor import GenerationStats
 from utils.speculative_decoding import SpeculativeDecoder
@@ -108,6 +109,7 @@ class Rig:
         self.template = template_for(self.target.chat_template, self.target.vocabulary)
         self.decoder = SpeculativeDecoder(self.target.session, self.target.vocabulary)
         self._make_drafter = self._fit()
+        self._draft_token_s = self._settle_draft()
         self._table: CostTable | None = None
         self._records: dict[VerifierName, DraftingRecord] = {}
         self._kept_tokens = 0
@@ -196,27 +198,33 @@ class Rig:
             fallback_enabled=False,
         )
 
-    def _new_record(self) -> DraftingRecord:
-        """Measure costs as the engine does when it loads a model and a draft."""
-        draft_token_s = self._time_draft()
+    def calibrate(self) -> CostTable:
+        """Measure what passes cost, once, as the engine does when it loads a model and a draft."""
         if self._table is None:
             self._table = table = self._time_target()
             seconds = tuple(table.seconds(width) for width in range(1, table.max_width + 1))
-            self.costs = Costs(seconds, draft_token_s, self._time_beginning(draft_token_s or 0.0))
-        return DraftingRecord(self._table, draft_token_s=draft_token_s)
+            token_s = self._draft_token_s
+            self.costs = Costs(seconds, token_s, self._time_beginning(token_s or 0.0))
+        return self._table
 
-    def _time_draft(self) -> float | None:
+    def learnt_costs(self, verifier: VerifierName) -> Costs | None:
+        """Return the costs as adaptive drafting knows them by now, None where it never drafted."""
+        record = self._records.get(verifier)
+        if record is None:
+            return None
+        table, draft = record.costs, record.draft_cost
+        wide = (table.seconds(width) for width in range(2, table.max_width + 1))
+        seconds = tuple(table.pace * pass_s for pass_s in (table.plain_s, *wide))
+        return Costs(seconds, table.pace * draft.token_s, table.pace * draft.begin_s)
+
+    def _new_record(self) -> DraftingRecord:
+        return DraftingRecord(self.calibrate(), draft_token_s=self._draft_token_s)
+
+    def _settle_draft(self) -> float | None:
         if self.draft is None:
             return None
-        session, kept = self.draft.session, list(self.draft.session.cached)
-        session.rollback(0)
-        times = []
-        for _ in range(TIMED_STEPS):
-            begin = perf_counter()
-            session.decode([self.draft.vocabulary.bos or 0], rows=1)
-            times.append(perf_counter() - begin)
-        _restore(self.draft, kept)
-        return min(times)
+        first = self.draft.vocabulary.bos or 0
+        return settle_threads(self.draft.session, first, self.draft.info.threads)
 
     def _time_beginning(self, token_s: float) -> float:
         """Return what the first pass of a draft takes beyond `token_s`, between target passes."""

@@ -117,6 +117,7 @@ def _resident_after_answer(
     target: Path, draft: Path | None, options: ModelOptions, way: Way
 ) -> int:
     with Rig(target, draft, options) as rig:
+        rig.calibrate()
         prompt = rig.encode(QUESTION)
         rig.answer(prompt, SamplingParams(temperature=0, max_tokens=TOKENS), way)
         return resident_bytes()

@@ -58,6 +58,13 @@ def test_one_slow_pass_changes_next_to_nothing():
     assert costs.pace < 1.1
 
 
+def test_spikes_in_a_long_row_of_plain_passes_leave_their_cost_where_it_was():
+    costs = CostTable({0: UNEVEN}, max_width=8)
+    for step in range(4000):
+        costs.note(1, 3.0 if step % 20 == 10 else 1.0, is_plain=True)
+    assert costs.plain_s / costs.seconds(8) == pytest.approx(1 / 2.4, rel=0.03)
+
+
 def test_costs_that_are_too_high_to_be_believed_are_tried_all_the_same():
     costs = CostTable({0: {1: 1.0, 4: 50.0}}, max_width=4)
     assert costs.seconds(4) == pytest.approx(2 + 3 * 0.6)

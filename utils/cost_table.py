@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 PACE_SHARE = 0.1
 WIDTH_SHARE = 0.02
-LARGEST_SURPRISE = 2.0
-LARGEST_CORRECTION = 1.1
+LARGEST_SURPRISE, LARGEST_FIRST_SURPRISE = 1.5, 2.0
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
 # What is measured while others are busy may be far too much, and is never tried again if believed.
@@ -73,7 +72,11 @@ class CostTable:
         return width + costs.index(min(costs))
 
     def note(self, width: int, seconds: float, *, is_plain: bool = False) -> None:
-        """Learn from a pass. One slow pass says little, so its surprise is clipped."""
+        """Learn from a pass. One slow pass says little, so its surprise is clipped.
+
+        Pace and cost take in the same surprise: a spike pushes both up, and as the pace comes back
+        so does the cost. Clipped further, it would sink a little with each spike.
+        """
         if not 1 <= width <= self.max_width or seconds <= 0:
             return
         place = 0 if is_plain else width
@@ -82,7 +85,7 @@ class CostTable:
         # The first passes count for more: what is known before them may be far off.
         self._notes[place] += 1
         share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[place] ** 2)
-        largest = LARGEST_CORRECTION if share == WIDTH_SHARE else LARGEST_SURPRISE
+        largest = LARGEST_SURPRISE if share == WIDTH_SHARE else LARGEST_FIRST_SURPRISE
         correction = _clipped(surprise, largest) ** share
         self._corrections[place] *= correction
         self._seconds[place] *= correction

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 
@@ -70,13 +69,13 @@ def test_the_bare_loop_writes_the_same_text(pair, capsys):
 
 
 def test_a_busy_machine_is_refused_with_its_load(pair, monkeypatch):
-    monkeypatch.setattr(os, "getloadavg", lambda: (3.5, 1.0, 1.0))
-    with pytest.raises(SystemExit, match=r"load average is 3\.5, over 0\.5"):
+    monkeypatch.setattr("benchmarks.__main__.watch_load", lambda: 1.5)
+    with pytest.raises(SystemExit, match=r"others keep 1\.5 cores at work, more than 0\.3"):
         main(pair)
 
 
 def test_the_gate_does_not_judge_on_a_busy_machine(pair, monkeypatch, capsys):
-    monkeypatch.setattr(os, "getloadavg", lambda: (3.5, 1.0, 1.0))
+    monkeypatch.setattr("benchmarks.__main__.watch_load", lambda: 1.5)
     main(["gate", *pair])
     assert "nothing was judged, the machine is busy" in capsys.readouterr().out
 
@@ -109,6 +108,12 @@ def test_peers_that_were_not_built_are_asked_for(pair, tmp_path):
 def test_a_sweep_takes_all_lengths_of_the_draft_beside_adaptive():
     names = [way.name for way in ways_of(parse(["--sweep"], ""))]
     assert names == ["adaptive", *(f"model {length}" for length in range(1, 9))]
+
+
+def test_the_gate_judges_a_grown_pair_unless_told_which():
+    assert parse(["gate"], "").grow == "100m"
+    assert parse(["gate", "--target", "mine.gguf"], "").grow is None
+    assert parse([], "").grow is None
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,16 @@ def peers() -> PeerRates:
     return peers
 
 
+def test_the_most_that_could_be_had_stands_beside_what_was_reached():
+    report = Report(MACHINE, [pair(most={"chat": 2.0, "<b>": 3.0})])
+    measured = report.as_dict()["pairs"][0]
+    assert measured["adaptive_vs_most"] == pytest.approx(2.15 / 2.5)
+    assert measured["most_without_foresight"] == {"chat": 2.0, "<b>": 3.0}
+    overview = report.tables()[0].rows
+    assert overview[0][-1] == "most without foresight"
+    assert [row[-1] for row in overview[1:]] == ["2.00", "3.00", "", "2.50"]
+
+
 def test_json_has_the_form_that_is_promised_with_null_where_nothing_was_measured():
     report = json.loads(json.dumps(Report(MACHINE, [pair()]).as_dict()))
     measured = report["pairs"][0]

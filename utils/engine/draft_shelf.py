@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 from config import LOOKUP, ModelOptions, SpeculativeConfig
 from utils.cost_table import CostTable
@@ -27,12 +26,12 @@ from utils.errors import DraftError, ModelError
 from utils.llama.chat_prompt import encode_continued
 from utils.llama.gguf_header import read_header
 from utils.llama.model import LlamaModel
+from utils.llama.short_passes import settle_threads
 from utils.model_session import ModelInfo
 
 OPEN_DRAFTS = 2
 OWNERS = 16
 MAX_DRAFT_TOKENS = 16
-TIMED_STEPS = 4
 REMEMBERED_TOKENS = 8192
 ShouldStop = Callable[[], bool]
 
@@ -177,7 +176,9 @@ class DraftShelf:
             model.close()
             raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
         make_drafter = fit_models(self._target, model, check)
-        return _Open(model, _time_token(model), make_drafter, check.note)
+        first = model.vocabulary.bos or 0
+        token_s = settle_threads(model.session, first, model.info.threads)
+        return _Open(model, token_s, make_drafter, check.note)
 
 
 def fit_models(target: LlamaModel, draft: LlamaModel, check: PairCheck) -> MakeDrafter:
@@ -190,14 +191,3 @@ def fit_models(target: LlamaModel, draft: LlamaModel, check: PairCheck) -> MakeD
         encode_draft=partial(encode_continued, draft.vocabulary),
         encode_target=partial(encode_continued, target.vocabulary),
     )
-
-
-def _time_token(model: LlamaModel) -> float:
-    """Return the seconds of a one-token pass; leaves the cache empty."""
-    times = []
-    for _ in range(TIMED_STEPS):
-        begin = perf_counter()
-        model.session.decode([model.vocabulary.bos or 0], rows=1)
-        times.append(perf_counter() - begin)
-    model.session.clear()
-    return min(times)

@@ -47,6 +47,8 @@ class LlamaSession:
         self._logits = np.empty((0, n_vocab), np.float32)
         self._logits_address = 0
         self._stop_error: BaseException | None = None
+        self._threads = native.llama_n_threads(context), native.llama_n_threads_batch(context)
+        self._few_threads: int | None = None
         self._abort_callback = native.ggml_abort_callback(self._ask_to_stop)
         self._batch = native.llama_batch_init(self.max_batch, 0, 1)
         self._token_view, self._position_view, self._row_view = self._view_batch()
@@ -84,8 +86,8 @@ class LlamaSession:
         self._row_view[:total] = 0
         self._row_view[count - rows : count] = 1
         self._batch.n_tokens = total
-        if count >= ABORTABLE_TOKENS and self.should_stop is not None:
-            status = self._decode_abortable()
+        if count >= ABORTABLE_TOKENS:
+            status = self._decode_prompt()
         else:
             status = native.llama_decode(self._context, self._batch)
         if status != _OK:
@@ -94,6 +96,12 @@ class LlamaSession:
         if total > count and not self.cut(start + count):
             raise ModelError("padding cannot be taken back: the model is a recurrent one")
         return self._read_logits(rows)
+
+    def spare_threads(self, threads: int | None) -> None:
+        """Decode up to 16 tokens with so many threads, and more with all; None: all with all."""
+        self._check_owner()
+        self._few_threads = threads
+        self._set_threads(threads)
 
     def rollback(self, length: int) -> None:
         """Keep the first `length` tokens of the cache; 0 <= length <= len(cached).
@@ -154,12 +162,22 @@ class LlamaSession:
         token_view, position_view, row_view = (np.ctypeslib.as_array(v, size) for v in views)
         return token_view, position_view, row_view
 
-    def _decode_abortable(self) -> int:
-        native.llama_set_abort_callback(self._context, self._abort_callback, None)
+    def _decode_prompt(self) -> int:
+        """Decode with all threads, and stop when asked to."""
+        if self._few_threads:
+            self._set_threads(None)
+        if self.should_stop is not None:
+            native.llama_set_abort_callback(self._context, self._abort_callback, None)
         try:
             return int(native.llama_decode(self._context, self._batch))
         finally:
             native.llama_set_abort_callback(self._context, _NO_CALLBACK, None)
+            if self._few_threads:
+                self._set_threads(self._few_threads)
+
+    def _set_threads(self, threads: int | None) -> None:
+        single, batch = (threads, threads) if threads else self._threads
+        native.llama_set_n_threads(self._context, single, batch)
 
     def _ask_to_stop(self, _data: Any) -> bool:
         try:
