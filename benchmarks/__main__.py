@@ -31,7 +31,7 @@ from benchmarks.page import as_html
 from benchmarks.peers import PeerRates, measure_peers
 from benchmarks.replay import rows_of
 from benchmarks.report import PairResult, Report
-from benchmarks.rig import ADAPTIVE, PLAIN, Rig
+from benchmarks.rig import PLAIN, Rig
 from benchmarks.tables import text_table
 from benchmarks.traces import measured_costs, record_traces
 from benchmarks.upkeep import controller_share, measure_memory
@@ -131,7 +131,7 @@ def _measure_peers(
 
 def _most(rig: Rig, suite: Suite, setting: Setting) -> Speedups | None:
     """Return the most that could be reached without foresight, at the costs met while measuring."""
-    costs = rig.learnt_costs(ADAPTIVE.verifier)
+    costs = rig.met_costs()
     if costs is None:
         return None
     return expect(record_traces(rig, suite, setting.sampling), costs)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from types import TracebackType
 from typing import Literal, Self
+
+import numpy as np
 
 from config import ModelOptions, SamplingParams, SpeculativeConfig, VerifierName
 from utils.cost_table import CostTable
@@ -27,7 +30,7 @@ from utils.llama.chat_prompt import encode_chat, template_for
 from utils.llama.model import LlamaModel
 from utils.llama.short_passes import settle_threads
 from utils.model_session import prefill
-from utils.performance_monitor import GenerationStats
+from utils.performance_monitor import GenerationStats, RoundStats
 from utils.speculative_decoding import SpeculativeDecoder
 
 DrafterName = Literal["none", "model", "lookup", "adaptive"]
@@ -113,6 +116,7 @@ class Rig:
         self._table: CostTable | None = None
         self._records: dict[VerifierName, DraftingRecord] = {}
         self._kept_tokens = 0
+        self._verified_s: defaultdict[int, list[float]] = defaultdict(list)
         self.costs: Costs | None = None
 
     def __enter__(self) -> Self:
@@ -207,15 +211,17 @@ class Rig:
             self.costs = Costs(seconds, token_s, self._time_beginning(token_s or 0.0))
         return self._table
 
-    def learnt_costs(self, verifier: VerifierName) -> Costs | None:
-        """Return the costs as adaptive drafting knows them by now, None where it never drafted."""
-        record = self._records.get(verifier)
-        if record is None:
+    def met_costs(self) -> Costs | None:
+        """Return what passes took in all answers so far, None where nothing was drafted.
+
+        What a draft takes is that of calibration: a draft may be longer than what is verified.
+        """
+        if self.costs is None or len(self._verified_s) < 2 or 0 not in self._verified_s:
             return None
-        table, draft = record.costs, record.draft_cost
-        wide = (table.seconds(width) for width in range(2, table.max_width + 1))
-        seconds = tuple(table.pace * pass_s for pass_s in (table.plain_s, *wide))
-        return Costs(seconds, table.pace * draft.token_s, table.pace * draft.begin_s)
+        counts = sorted(self._verified_s)
+        known = [median(self._verified_s[count]) for count in counts]
+        pass_s = np.interp(range(len(self.costs.pass_s)), counts, known)
+        return replace(self.costs, pass_s=tuple(map(float, pass_s)))
 
     def _new_record(self) -> DraftingRecord:
         return DraftingRecord(self.calibrate(), draft_token_s=self._draft_token_s)
@@ -269,6 +275,7 @@ class Rig:
             portfolio=self._portfolio(way.verifier) if way.drafter == "adaptive" else None,
         ):
             if isinstance(event, Tokens):
+                self._note(event.rounds, way)
                 token_ids += [token.token_id for token in event.tokens]
                 parts += [token.text for token in event.tokens]
                 slowest_s = max([slowest_s, *(stats.total_s for stats in event.rounds)])
@@ -277,6 +284,12 @@ class Rig:
         if stats is None:
             raise RuntimeError("the answer did not finish")
         return Answer(tuple(token_ids), "".join(parts), stats, slowest_s)
+
+    def _note(self, rounds: Sequence[RoundStats], way: Way) -> None:
+        """Keep what rounds took, by what they verified; plain passes are those of plain answers."""
+        for stats in rounds:
+            if stats.drafted or way == PLAIN:
+                self._verified_s[stats.drafted].append(stats.verify_s)
 
 
 def _restore(model: LlamaModel, token_ids: Sequence[int]) -> None:

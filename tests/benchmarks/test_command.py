@@ -39,6 +39,8 @@ def test_the_pair_is_measured_and_reported_in_four_forms(pair, tmp_path, capsys)
             assert all(category["same_texts"] == 1 for category in way["categories"][:-1])
         assert measured["plain_vs_llama_cpp"] > 0
         assert measured["adaptive_vs_best_fixed"] > 0
+        assert sorted(measured["most_without_foresight"]) == ["chat", "copying"]
+        assert measured["adaptive_vs_most"] > 0
         assert 0 < measured["controller_share"] < 1
         assert measured["memory_overhead"] >= 0
         assert measured["adaptive_vs_llama_server"] is None
