@@ -9,6 +9,7 @@ import pytest
 from models.build.retokenise import retokenise
 from tests.drafters.vocabularies import open_model
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_mamba, write_tiny_pair
+from tests.tiny_hybrid import write_tiny_hybrid
 from utils.draft_pairs import PairCheck, check_pair
 from utils.llama.gguf_header import read_header
 from utils.vocabulary_map import VocabularyMap
@@ -142,3 +143,13 @@ def test_a_recurrent_model_is_no_partner(header, tmp_path):
     assert "draft cannot take tokens back: mamba" in check_pair(header, mamba).reason
     assert "target cannot take tokens back: mamba" in check_pair(mamba, header).reason
     assert not check_pair(header, mamba).compatible
+
+
+def test_a_hybrid_with_snapshots_is_a_target_and_no_draft(header, tmp_path):
+    hybrid = read_header(write_tiny_hybrid(tmp_path / "hybrid.gguf", "lfm2"))
+    assert check_pair(hybrid, header) == PairCheck(compatible=True)
+    assert check_pair(header, hybrid).reason == (
+        "the draft cannot take tokens back: lfm2 is a recurrent model"
+    )
+    without = replace(hybrid, snapshots=0)
+    assert "the target cannot take tokens back" in check_pair(without, header).reason

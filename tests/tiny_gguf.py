@@ -67,7 +67,7 @@ def write_tiny_gguf(path: Path, **changes: Any) -> Path:
     model = TinyModel(**changes)
     writer = gguf.GGUFWriter(path, "llama")
     _add_shape(writer, model)
-    _add_vocabulary(writer, model)
+    add_vocabulary(writer, model)
     for key, value in model.metadata.items():
         writer.kv_data[0].pop(key, None)
         if isinstance(value, bool):
@@ -80,7 +80,7 @@ def write_tiny_gguf(path: Path, **changes: Any) -> Path:
         kind = GGMLQuantizationType["F32" if weight.ndim == 1 else model.quantization]
         data = weight.astype("f8") if model.quantization == "F64" else gguf.quantize(weight, kind)
         writer.add_tensor(name, data, raw_dtype=None if model.quantization == "F64" else kind)
-    _write(writer)
+    write_file(writer)
     return path
 
 
@@ -111,7 +111,7 @@ def write_tiny_mamba(path: Path, *, width: int = 32, context: int = 256) -> Path
     writer.add_ssm_inner_size(inner)
     writer.add_ssm_state_size(state)
     writer.add_ssm_time_step_rank(rank)
-    _add_vocabulary(writer, model)
+    add_vocabulary(writer, model)
     random = np.random.default_rng(0)
     for name, shape in {
         "token_embd.weight": (model.vocabulary_size, width),
@@ -129,7 +129,7 @@ def write_tiny_mamba(path: Path, *, width: int = 32, context: int = 256) -> Path
     }.items():
         weight = random.normal(0, 0.3, shape)
         writer.add_tensor(name, (-abs(weight) if name.endswith("_a") else weight).astype("f4"))
-    _write(writer)
+    write_file(writer)
     return path
 
 
@@ -140,7 +140,8 @@ def byte_characters() -> list[str]:
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
-def _write(writer: gguf.GGUFWriter) -> None:
+def write_file(writer: gguf.GGUFWriter) -> None:
+    """Write what was added to the file, and close it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -193,7 +194,8 @@ def _add_sentencepiece(writer: gguf.GGUFWriter, model: TinyModel) -> None:
         writer.add_chat_template(model.chat_template)
 
 
-def _add_vocabulary(writer: gguf.GGUFWriter, model: TinyModel) -> None:
+def add_vocabulary(writer: gguf.GGUFWriter, model: TinyModel) -> None:
+    """Add the tokens of a model, and its chat template."""
     if model.sentencepiece:
         _add_sentencepiece(writer, model)
         return

@@ -54,8 +54,9 @@ class PairCheck:
 def check_pair(target: GGUFHeader, draft: GGUFHeader) -> PairCheck:
     """Tell whether the draft can guess tokens of the target, and how.
 
-    Neither may be recurrent: rejected tokens could not be taken back. Vocabularies are the same by
-    the rules of llama.cpp; others are compared by the bytes of their ordinary tokens.
+    Neither may be recurrent, but for a target with snapshots: rejected tokens could not be taken
+    back. Vocabularies are the same by the rules of llama.cpp; others are compared by the bytes of
+    their ordinary tokens.
     """
     reason = recurrent(target, "target") or recurrent(draft, "draft")
     if reason:
@@ -64,8 +65,11 @@ def check_pair(target: GGUFHeader, draft: GGUFHeader) -> PairCheck:
 
 
 def recurrent(header: GGUFHeader, role: str) -> str:
-    """Return why a model cannot be part of a pair; nothing where it can take tokens back."""
-    if not header.is_recurrent_or_hybrid:
+    """Return why a model cannot be part of a pair; nothing where it can take tokens back.
+
+    A target can by snapshots, which hold the tokens of one pass; a draft makes a pass for each.
+    """
+    if not header.is_recurrent_or_hybrid or (role == "target" and header.snapshots):
         return ""
     return f"the {role} cannot take tokens back: {header.architecture} is a recurrent model"
 

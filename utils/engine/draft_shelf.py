@@ -74,7 +74,7 @@ class DraftShelf:
     def figures(self) -> tuple[DraftFigures, ...]:
         """What is known of the drafts of whoever was answered last."""
         owner = next(reversed(self._owners.values()), None)
-        return describe_drafts(owner.records, MAX_DRAFT_TOKENS) if owner else ()
+        return describe_drafts(owner.records, self._most_drafted) if owner else ()
 
     def take(self, choice: DraftChoice, owner: str, should_stop: ShouldStop) -> Drafter:
         """Return the drafter of `choice`, opened if need be."""
@@ -116,11 +116,16 @@ class DraftShelf:
             model,
             kept.lookup,
             kept.records[name],
-            max_draft_tokens=MAX_DRAFT_TOKENS,
+            max_draft_tokens=self._most_drafted,
             fallback_enabled=speculative.fallback_enabled,
             problem=problem,
             note=opened.note if opened else "",
         )
+
+    def within_reach(self, speculative: SpeculativeConfig) -> SpeculativeConfig:
+        """Return the configuration with drafts no longer than the target can take back."""
+        longest = min(speculative.max_draft_tokens, max(1, self._most_drafted))
+        return speculative.model_copy(update={"max_draft_tokens": longest})
 
     def clear_caches(self) -> None:
         """Forget all text, so that nothing doubtful is reused."""
@@ -132,6 +137,10 @@ class DraftShelf:
         """Close all draft models; those asked for later are opened again."""
         while self._models:
             self._models.popitem()[1].model.close()
+
+    @property
+    def _most_drafted(self) -> int:
+        return min(MAX_DRAFT_TOKENS, self._target.returnable_tokens)
 
     def _require_rollback(self) -> None:
         if not self._target.can_rollback:

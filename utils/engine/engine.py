@@ -181,7 +181,7 @@ class Engine:
         events = target.decoder.generate(
             tuple(token_ids),
             sampling=request.sampling,
-            speculative=request.speculative,
+            speculative=target.drafts.within_reach(request.speculative),
             drafter=drafter,
             portfolio=portfolio,
             constraint=constraint,

@@ -22,6 +22,7 @@ from utils.llama.gguf_reader import (
     Value,
 )
 from utils.llama.gguf_types import CACHE_BYTES, FILE_TYPES
+from utils.llama.recurrent_state import attention_heads, count_snapshots, estimate_state_bytes
 
 MAX_BLOCKS = 512
 MAX_ALIGNMENT = 2**20
@@ -49,7 +50,11 @@ class VocabularyHeader:
 
 @dataclass(frozen=True, slots=True)
 class GGUFHeader:
-    """A checked header; `head_counts_kv` has one number a layer."""
+    """A checked header.
+
+    `head_counts_kv` has one number a layer, 0 where there is no cache. Recurrent layers have a
+    state of `state_bytes` together; it is kept for the newest token and `snapshots` before it.
+    """
 
     path: Path
     size_bytes: int
@@ -67,6 +72,8 @@ class GGUFHeader:
     vocabulary: VocabularyHeader = field(repr=False)
     chat_template: str | None = field(repr=False)
     is_recurrent_or_hybrid: bool
+    state_bytes: int
+    snapshots: int
 
 
 def read_header(path: Path) -> GGUFHeader:
@@ -92,10 +99,12 @@ def estimate_memory_bytes(header: GGUFHeader, context_tokens: int, cache_type: s
 
 
 def estimate_cache_bytes(header: GGUFHeader, context_tokens: int, cache_type: str = "f16") -> int:
-    """Estimate the memory that the KV cache of a context takes."""
+    """Estimate the memory that the KV cache of a context takes, and the states if there are any."""
     tokens = min(context_tokens, header.trained_context)
     numbers = sum(header.head_counts_kv) * (header.key_length + header.value_length) * tokens
-    return int(numbers * CACHE_BYTES[cache_type])
+    # The newest state, those before it, and one that the session keeps.
+    states = header.state_bytes * (2 + header.snapshots)
+    return int(numbers * CACHE_BYTES[cache_type]) + states
 
 
 class _Metadata:
@@ -179,6 +188,8 @@ def _describe(
     width = metadata.number(f"{arch}.embedding_length", low=1, high=2**20)
     heads = _layer_numbers(metadata, f"{arch}.attention.head_count", blocks, 0)
     heads_kv = _layer_numbers(metadata, f"{arch}.attention.head_count_kv", blocks, heads[0])
+    heads_kv = attention_heads(metadata.pairs, arch, heads_kv)
+    state_bytes = estimate_state_bytes(metadata.pairs, arch, width=width, heads_kv=heads_kv)
     head_size = width // max(heads) if max(heads) else 0
     key_length = metadata.number(
         f"{arch}.attention.key_length", low=0, high=2**16, default=head_size
@@ -205,6 +216,8 @@ def _describe(
         or any(
             key.startswith(tuple(f"{arch}.{part}" for part in _RECURRENT)) for key in metadata.pairs
         ),
+        state_bytes=state_bytes,
+        snapshots=count_snapshots(arch, state_bytes, reader.size_bytes),
     )
 
 

@@ -16,6 +16,7 @@ from utils.errors import ModelError, ModelLoadError
 from utils.llama.gguf_header import GGUFHeader, read_header
 from utils.llama.kernels import can_repack
 from utils.llama.library import has_gpu, native, take_errors
+from utils.llama.recurrent_session import RecurrentSession
 from utils.llama.session import LlamaSession
 from utils.llama.threads import physical_cores
 from utils.llama.vocabulary import LlamaVocabulary
@@ -39,8 +40,8 @@ OnProgress = Callable[[float], bool | None]
 class LlamaModel:
     """A model with its vocabulary and one session; belongs to the thread that opened it.
 
-    `can_rollback` is False for recurrent and hybrid models: their memory cannot be cut, so a
-    rollback there costs decoding again, and drafting does not pay.
+    `can_rollback` is False for recurrent and hybrid models of which no snapshots can be kept: their
+    memory cannot be cut, so a rollback there costs decoding again, and drafting does not pay.
     """
 
     def __init__(self, header: GGUFHeader, options: ModelOptions, *, max_rows: int) -> None:
@@ -80,6 +81,14 @@ class LlamaModel:
             opened.close()
             raise
         return opened
+
+    @property
+    def returnable_tokens(self) -> int:
+        """How many tokens of its last pass can be taken back without decoding again."""
+        if not self.can_rollback:
+            return 0
+        session = self.session
+        return session.snapshots if isinstance(session, RecurrentSession) else session.max_batch
 
     @property
     def chat_template(self) -> str | None:
@@ -151,6 +160,8 @@ class LlamaModel:
         params.n_batch = max(max_rows, min(options.batch_tokens, n_ctx))
         params.n_ubatch = min(params.n_batch, MAX_UBATCH)
         params.n_seq_max = 1
+        # The last tokens of a pass must fit in one part of it with one to spare, or llama.cpp dies.
+        params.n_rs_seq = max(0, min(self.header.snapshots, params.n_ubatch - 2))
         params.n_outputs_max = params.n_outputs_max_per_seq = max_rows
         params.n_threads, params.n_threads_batch = threads, batch_threads
         params.flash_attn_type = _FLASH[self._flash_attention(n_ctx, params.n_ubatch)]
@@ -158,7 +169,11 @@ class LlamaModel:
         self._context = native.llama_init_from_model(self._model, params)
         if self._context is None:
             raise self._load_error("llama.cpp cannot create a context")
-        self.session = LlamaSession(
+        is_recurrent = any(
+            ask(self._model)
+            for ask in (native.llama_model_is_recurrent, native.llama_model_is_hybrid)
+        )
+        self.session = (RecurrentSession if is_recurrent else LlamaSession)(
             self._context, n_vocab=self.vocabulary.size, n_ctx=n_ctx, max_rows=max_rows
         )
         self.info = self._describe(n_ctx, threads, batch_threads)
@@ -201,8 +216,11 @@ class LlamaModel:
             there = np.ctypeslib.as_array(pointer, (session.n_vocab,)) if pointer else None
             if there is None or there.ctypes.data != logits[row].ctypes.data:
                 raise self._load_error("llama.cpp lays out logits in an unknown way")
-        self.can_rollback = session.cut(count - 1)
-        session.clear()
+        if isinstance(session, RecurrentSession):
+            self.can_rollback = session.try_out()
+        else:
+            self.can_rollback = session.cut(count - 1)
+            session.clear()
 
     def _load_error(self, problem: str) -> ModelLoadError:
         reason = take_errors() or "no reason given"

@@ -25,7 +25,10 @@ from config import ROOT, ModelOptions, Settings
 from utils.errors import ModelFileError, SpecChatError
 from utils.llama.gguf_header import estimate_memory_bytes, read_header
 
-PROBE_CONTEXT = 64
+# Room for as many snapshots of a recurrent model as are ever kept.
+PROBE_CONTEXT, PROBE_BATCH = 64, 32
+# Raised when models are opened in another way: what was found out about them before is void.
+_WAY_OF_OPENING = 2
 _SPARE_ADDRESS_BYTES = 8 * 2**30
 _LIMIT_OPTION = "--address-space-bytes="
 # A blob that is named by its own digest is the same wherever it lies, and whenever it came.
@@ -100,7 +103,7 @@ def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdic
 
 
 def entry_of(path: Path, cache_folder: Path, *also: Any) -> Path:
-    """Return where something is kept that holds while the file and llama.cpp stay the same.
+    """Return where something is kept that holds while a file, and how it is opened, stay the same.
 
     `also` is what else it depends on.
     """
@@ -113,7 +116,7 @@ def entry_of(path: Path, cache_folder: Path, *also: Any) -> Path:
         known = [resolved.name, *facts[:1]]
     else:
         known = [str(resolved), *facts]
-    text = json.dumps([*known, version("llama-cpp-python"), *also])
+    text = json.dumps([*known, version("llama-cpp-python"), _WAY_OF_OPENING, *also])
     return cache_folder / f"{sha256(text.encode()).hexdigest()}.json"
 
 
@@ -144,10 +147,10 @@ def _limit_resources(address_space_bytes: int) -> None:
 
 
 def try_model(path: Path) -> ProbeVerdict:
-    """Load the file and decode two tokens in this process."""
+    """Load the file, which tries out going back, and decode two tokens in this process."""
     from utils.llama.model import LlamaModel
 
-    options = ModelOptions(context_tokens=PROBE_CONTEXT, batch_tokens=16)
+    options = ModelOptions(context_tokens=PROBE_CONTEXT, batch_tokens=PROBE_BATCH)
     try:
         with LlamaModel.open(path, options, max_rows=2) as model:
             logits = model.session.decode([0, min(1, model.vocabulary.size - 1)], rows=2)
