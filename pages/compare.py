@@ -8,7 +8,9 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.parts import model_choice, session
-from pages.parts.race import draw_race, open_race, start_race
+from pages.parts.guests import draw_race_note
+from pages.parts.race import draw_race, is_own, open_race, start_race, stop_race
+from pages.parts.race_list import draw_earlier
 from pages.parts.race_setup import draw_setup, read_setup
 from pages.parts.verdict import draw_verdict
 from utils.errors import RequestError
@@ -36,7 +38,7 @@ st.caption(
 with st.container(border=True, key="race_setup"):
     draw_setup()
 race = open_race()
-is_running = race is not None and race.snapshot().is_active
+is_running = race is not None and is_own(race) and race.snapshot().is_active
 # Both are there at any time: what is drawn in the place of another may be seen beside it.
 with st.container(horizontal=True, gap="small"):
     st.button(
@@ -50,11 +52,15 @@ with st.container(horizontal=True, gap="small"):
     st.button(
         "Stop",
         icon=":material/stop_circle:",
-        on_click=race.stop if race is not None else None,
+        on_click=stop_race,
+        args=(race,),
         disabled=not is_running,
         key="race_stop",
     )
+with st.container(key="kept_races"):
+    draw_earlier(race)
 if race is not None:
+    draw_race_note(race)
     draw_race(race)
     draw_verdict(race)
 session.show_notice()

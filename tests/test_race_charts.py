@@ -8,8 +8,9 @@ import pytest
 from config import SpeculativeConfig
 from tests.chart_words import colors_of_words
 from tests.chat.racing import answer, race, request
+from tests.test_theme import TEXT, THEME, contrast
 from utils.charts.races import LINE_CHARS, POINT_LIMIT, progress_figure, speeds_figure
-from utils.charts.style import TIMES
+from utils.charts.style import TIMES, color_words
 from utils.chat.race_snapshots import Entrant
 
 SLOW, FAST = answer(token_s=0.02), answer(token_s=0.01)
@@ -40,6 +41,15 @@ def test_a_picture_has_ground_and_words_in_the_colours_of_the_theme(draw):
     figure = draw(SEEN)
     assert figure.layout.paper_bgcolor is figure.layout.plot_bgcolor is None
     assert colors_of_words(figure) == set()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("draw", [speeds_figure, progress_figure])
+def test_words_of_a_saved_picture_can_be_read_on_the_ground_of_the_theme(draw, theme):
+    figure = color_words(draw(SEEN), theme)
+    colors = colors_of_words(figure)
+    assert None not in {figure.layout.font.color, figure.layout.xaxis.tickfont.color}
+    assert min(contrast(color, THEME[theme]["backgroundColor"]) for color in colors) >= TEXT
 
 
 def test_the_picture_says_what_was_found_and_under_which_conditions():

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import cast
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from pages.parts import session
 from pages.parts.attention import draw_focus, draw_leaving, leave_sidebar
+from pages.parts.browser import time_zone
 from pages.parts.rows import Row, draw_row
 from pages.parts.transfer import ask_for_export, ask_for_import, draw_transfer
 from utils.chat.archive import ConversationSummary, get_archive
@@ -24,7 +23,8 @@ from utils.chat.wording import sentence
 from utils.errors import RequestError, StorageError
 
 STYLE = Path(__file__).with_name("sidebar.css")
-LISTED, FOUND = 12, 20
+# As many as are in view: each more costs the browser at every click, wherever that is.
+LISTED, FOUND = 7, 20
 UNDO_S = 60.0
 QUERY, QUERY_CHARS = "chat_query", 200
 TEMPORARY, IMPORT = "New temporary chat", "Import a chat"
@@ -137,11 +137,12 @@ def _draw_list() -> None:
     if not chats:
         return
     answering = get_shelf().answering(session.owner())
+    open_id = session.open_conversation().id
     with st.container(key="chat_list", gap="xxsmall"):
-        for day, group in group_by_day(chats[:limit], datetime.now(_zone())).items():
+        for day, group in group_by_day(chats[:limit], datetime.now(time_zone())).items():
             st.caption(day)
             for chat in group:
-                draw_row(_row(chat, is_busy=chat.id in answering))
+                draw_row(_row(chat, is_open=chat.id == open_id, is_busy=chat.id in answering))
         if len(chats) > limit:
             st.button(
                 "Show older chats",
@@ -152,7 +153,7 @@ def _draw_list() -> None:
             )
 
 
-def _row(chat: ConversationSummary, *, is_busy: bool) -> Row:
+def _row(chat: ConversationSummary, *, is_open: bool, is_busy: bool) -> Row:
     return Row(
         key=f"chat_{chat.id}",
         name=chat.title,
@@ -162,16 +163,9 @@ def _row(chat: ConversationSummary, *, is_busy: bool) -> Row:
             "Export": partial(ask_for_export, chat.id),
             "Delete": partial(_delete, chat.id, chat.title),
         },
-        is_selected=chat.id == session.open_conversation().id,
+        is_selected=is_open,
         note="Its answer is still being written" if is_busy else "",
     )
-
-
-def _zone() -> tzinfo:
-    """Return the time zone of the browser, where it tells one that is known here."""
-    with suppress(ValueError, OSError, TypeError):
-        return ZoneInfo(st.context.timezone or "")
-    return UTC
 
 
 def _rename(chat_id: str, title: str) -> None:

@@ -8,12 +8,12 @@ import streamlit as st
 
 from pages.parts import session
 from pages.parts.answer_text import draw_error, draw_thought, has_thought
-from utils.chat import race_wording, wording
+from utils.chat import race_wording, races, wording
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal, safe_markdown
 from utils.chat.passages import passages
+from utils.chat.race_runs import Race
 from utils.chat.race_snapshots import SIDES, RaceRequest, RaceSnapshot, Side, positions
-from utils.chat.races import Race, get_races
 from utils.chat.snapshots import JobSnapshot
 from utils.engine import runtime
 from utils.errors import RequestError
@@ -25,10 +25,10 @@ _HELD = "race_id"
 
 def open_race() -> Race | None:
     """Return the comparison of this session: the one of the address, the last, or none."""
-    races = get_races()
+    board = races.get_races()
     names = (st.query_params.get(PARAMETER), cast("str | None", st.session_state.get(_HELD)))
-    found = next(filter(None, (races.find(name) for name in names if name)), None)
-    race = found or races.newest(session.owner())
+    found = next(filter(None, (board.find(name) for name in names if name)), None)
+    race = found or board.newest(session.owner())
     if race is not None:
         st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
     else:
@@ -39,15 +39,42 @@ def open_race() -> Race | None:
 def start_race(request: RaceRequest) -> None:
     """Begin a comparison, or leave a notice that says why not."""
     try:
-        race = get_races().start(request, board=get_board(), runtime=runtime.get_engine())
+        race = races.get_races().start(request, board=get_board(), runtime=runtime.get_engine())
         st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
     except RequestError as error:
         session.leave_notice(str(error))
 
 
+def show_race(race_id: str) -> None:
+    """Put a comparison that is kept in place of the one shown, which goes on if it runs."""
+    if races.get_races().find(race_id) is None:
+        session.leave_notice(
+            "this comparison cannot be opened: it was deleted in another window, or another "
+            "version of the app wrote it"
+        )
+        return
+    st.query_params[PARAMETER] = st.session_state[_HELD] = race_id
+
+
+def is_own(race: Race) -> bool:
+    """Tell whether this browser began a comparison: others that know its address look on."""
+    return race.request.owner == session.owner()
+
+
+def stop_race(race: Race | None) -> None:
+    """End a comparison, unless it is another's."""
+    if race is not None and is_own(race):
+        race.stop()
+
+
 def draw_race(race: Race) -> None:
     """Draw a comparison, again and again while it runs."""
     st.header("Answers", anchor=False)
+    # What is asked above may be something else by now, or of another browser.
+    with st.expander("What was asked", type="compact", key="race_asked"):
+        for message in race.request.messages:
+            st.caption(message.role.capitalize())
+            st.text(message.content)
     seen = race.snapshot()
     # Streamlit may drop what a fragment drew until it runs again: alone in a container it leaves
     # a gap there and shifts nothing that follows.

@@ -37,10 +37,11 @@ def open_conversation() -> Conversation:
     if held is None or (wanted and wanted != held.id):
         held = (_found(wanted) if wanted else None) or Conversation(owner=owner())
         st.session_state[_CONVERSATION] = held
-    if held.turns:
-        st.query_params[PARAMETER] = held.id
-    else:
+    if not held.turns:
         st.query_params.pop(PARAMETER, None)
+    elif wanted != held.id:
+        # Whatever is put there is sent to the browser, the same once more too.
+        st.query_params[PARAMETER] = held.id
     return held
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
 
 from pages.parts import session
 from utils.chat.conversation import Conversation
-from utils.chat.exports import MAX_FILE_MB, from_json, to_json, to_markdown
+from utils.chat.exports import MAX_FILE_MB, to_parts
+from utils.chat.imports import from_parts
 from utils.chat.markdown import literal
+from utils.chat.markdown_export import to_markdown
 from utils.chat.shelf import get_shelf
 from utils.chat.wording import sentence
 from utils.errors import RequestError, SpecChatError, StorageError
@@ -19,12 +21,15 @@ from utils.experiments.ratings import load_ratings, save_ratings
 from utils.storage import database
 
 NAME_CHARS = 60
-_EXPORTED, _IMPORTING = "exported_chat", "importing_chat"
+_File = tuple[str, str, str, str, Callable[[Conversation], bytes]]
+_EXPORTED, _PARTS, _IMPORTING = "exported_chat", "exported_parts", "importing_chat"
 
 
 def ask_for_export(conversation_id: str) -> None:
     """Have the choice of files drawn for a chat."""
+    found = get_shelf().find(conversation_id)
     st.session_state[_EXPORTED] = conversation_id
+    st.session_state[_PARTS] = len(rated_parts(found)) if found is not None else 0
 
 
 def ask_for_import() -> None:
@@ -48,17 +53,21 @@ def file_name(title: str, ending: str) -> str:
     return f"{name or 'chat'}.{ending}"
 
 
-def rated_json(conversation: Conversation) -> str:
+def rated_parts(conversation: Conversation) -> tuple[str, ...]:
     """Return all of a chat; what cannot be read of its ratings is not in it."""
     try:
         answers = [turn.job_id for turn in conversation.all_turns]
-        return to_json(conversation, load_ratings(database.get_database(), answers))
+        return to_parts(conversation, load_ratings(database.get_database(), answers))
     except StorageError:
-        return to_json(conversation)
+        return to_parts(conversation)
 
 
-def _encoded(write: Callable[[Conversation], str], conversation: Conversation) -> bytes:
-    return write(conversation).encode()
+def _markdown(conversation: Conversation) -> bytes:
+    return to_markdown(conversation).encode()
+
+
+def _json(number: int, conversation: Conversation) -> bytes:
+    return rated_parts(conversation)[number].encode()
 
 
 def _close() -> None:
@@ -69,14 +78,20 @@ def _close() -> None:
 @st.dialog("Export a chat", on_dismiss=_close)
 def _draw_export(conversation: Conversation) -> None:
     st.text(conversation.title)
+    parts: int = st.session_state[_PARTS]
+    files: list[_File] = [
+        ("Markdown, to read", "md", "text/markdown", ":material/article:", _markdown)
+    ]
+    for number in range(parts):
+        label = "JSON, all of it" if parts == 1 else f"JSON, part {number + 1} of {parts}"
+        ending = "json" if parts == 1 else f"{number + 1}-of-{parts}.json"
+        write = partial(_json, number)
+        files.append((label, ending, "application/json", ":material/data_object:", write))
     with st.grid(2, min_column_width=200, gap="small"):
-        for label, ending, mime, icon, write in (
-            ("Markdown, to read", "md", "text/markdown", ":material/article:", to_markdown),
-            ("JSON, all of it", "json", "application/json", ":material/data_object:", rated_json),
-        ):
+        for label, ending, mime, icon, write in files:
             st.download_button(
                 label,
-                data=partial(_encoded, write, conversation),
+                data=partial(write, conversation),
                 file_name=file_name(conversation.title, ending),
                 mime=mime,
                 icon=icon,
@@ -86,22 +101,24 @@ def _draw_export(conversation: Conversation) -> None:
             )
     st.caption(
         "Markdown holds what is shown. JSON holds every version with its settings, figures and "
-        f"ratings, and can be imported again up to {MAX_FILE_MB} MB."
+        f"ratings, and can be imported again; above {MAX_FILE_MB} MB it comes in parts, which are "
+        "imported together."
     )
 
 
 @st.dialog("Import a chat", on_dismiss=_close)
 def _draw_import() -> None:
     given = st.file_uploader(
-        "A chat that was exported as JSON",
+        "A chat that was exported as JSON, with all its parts where it has several",
         type="json",
+        accept_multiple_files=True,
         max_upload_size=MAX_FILE_MB,
         key="imported_file",
     )
-    if given is None:
+    if not given:
         return
     try:
-        imported = _read(given.getvalue())
+        imported = _read([file.getvalue() for file in given])
     except SpecChatError as error:
         st.error(literal(sentence(str(error))), icon=":material/error:")
         return
@@ -110,14 +127,14 @@ def _draw_import() -> None:
     st.rerun()
 
 
-def _read(content: bytes) -> Conversation:
+def _read(contents: Sequence[bytes]) -> Conversation:
     try:
-        text = content.decode("utf-8-sig")
+        texts = [content.decode("utf-8-sig") for content in contents]
     except UnicodeDecodeError as error:
         raise RequestError(
             "the file is no exported chat: it is no UTF-8 text; choose a JSON file from Export"
         ) from error
-    imported = from_json(text, session.owner())
+    imported = from_parts(texts, session.owner())
     get_shelf().put(imported.conversation)
     session.leave_notice(f"imported: {imported.conversation.title}")
     try:

@@ -9,12 +9,14 @@ import streamlit as st
 
 from pages.parts import session
 from pages.parts.charts import LEAST_WIDTH
+from pages.parts.race import is_own
 from utils.charts.races import progress_figure, speeds_figure
+from utils.charts.style import color_words
 from utils.chat import race_wording
 from utils.chat.markdown import literal
 from utils.chat.race_exports import race_json, race_markdown
+from utils.chat.race_runs import Race
 from utils.chat.race_snapshots import SIDES, RaceSnapshot, is_same_text, verdict
-from utils.chat.races import Race
 from utils.chat.wording import sentence
 from utils.errors import RequestError, StorageError
 from utils.storage import database
@@ -44,7 +46,7 @@ def draw_verdict(race: Race) -> None:
         return
     st.header("Verdict", anchor=False)
     if seen.vote is not None:
-        st.caption(literal(_told(seen)))
+        st.caption(literal(_told(seen, is_own=is_own(race))))
     _draw_findings(seen)
     if verdict(seen) is not None:
         _draw_charts(seen)
@@ -57,6 +59,9 @@ def _draw_vote(race: Race, seen: RaceSnapshot) -> None:
         over = "There is nothing to vote on: both sides must have run to an end once."
         st.caption("Vote once both have written." if seen.is_active else over)
         return
+    if not is_own(race):
+        st.caption("How each was written is told once the browser that began this has voted.")
+        return
     st.markdown("**Which did you like better?** How each was written is told after your vote.")
     with st.container(horizontal=True, gap="small"):
         for choice, label in race_wording.CHOICES.items():
@@ -64,7 +69,10 @@ def _draw_vote(race: Race, seen: RaceSnapshot) -> None:
 
 
 def _vote(race: Race, choice: Choice) -> None:
-    """Take a vote, and keep it for the figures of the experiments."""
+    """Take a vote, and keep it for the figures of the experiments; one's own comparisons only."""
+    if not is_own(race):
+        session.leave_notice("this comparison belongs to another browser: begin one of your own")
+        return
     try:
         race.vote(choice)
         save_vote(database.get_database(), _record(race.snapshot(), choice))
@@ -89,10 +97,11 @@ def _record(seen: RaceSnapshot, choice: Choice) -> Vote:
     )
 
 
-def _told(seen: RaceSnapshot) -> str:
+def _told(seen: RaceSnapshot, *, is_own: bool) -> str:
     preferred = "neither" if seen.vote in (None, "neither") else str(seen.vote).upper()
+    who = "You" if is_own else "Its reader"
     labels = " and ".join(race_wording.side_label(seen, side) for side in SIDES)
-    return f"You preferred {preferred}. It was {labels}."
+    return f"{who} preferred {preferred}. It was {labels}."
 
 
 def _draw_findings(seen: RaceSnapshot) -> None:
@@ -122,7 +131,7 @@ def _draw_charts(seen: RaceSnapshot) -> None:
         with grid.cell():
             st.caption(caption)
             st.plotly_chart(
-                draw(seen),
+                color_words(draw(seen), st.context.theme.type),
                 key=f"race_{name}_{seen.id}",
                 config=PICTURE | {"toImageButtonOptions": _picture(name)},
                 alt=alt,

@@ -1,7 +1,7 @@
 """Which turns of a long conversation are drawn: the newest, and earlier ones on request.
 
-A page costs what is drawn of it. The first turn drawn changes only once in `STEP` questions, so
-that what is drawn stays where it is meanwhile.
+A page costs what is drawn of it, at every click. The first turn drawn changes only once in `STEP`
+questions, so that what is drawn stays where it is meanwhile.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import streamlit as st
 
 from utils.chat.conversation import Conversation
 
-STEP = 4
+STEP, EARLIER = 2, 8
 _EXTRA = "earlier_turns"
 
 
@@ -39,5 +39,5 @@ def draw_earlier_button(conversation: Conversation, first: int) -> None:
 
 def _show_earlier(conversation_id: str) -> None:
     shown_of, extra = cast("tuple[str, int]", st.session_state.get(_EXTRA, ("", 0)))
-    more = (extra if shown_of == conversation_id else 0) + STEP
+    more = (extra if shown_of == conversation_id else 0) + EARLIER
     st.session_state[_EXTRA] = (conversation_id, more)

@@ -8,7 +8,9 @@ import pytest
 
 from config import SamplingParams, SpeculativeConfig
 from utils.chat.conversation import AnswerSettings, Attachment, Conversation, ConversationState
-from utils.chat.exports import from_json, to_json, to_markdown
+from utils.chat.exports import HEAD_BYTES, to_json, to_parts
+from utils.chat.imports import from_json, from_parts
+from utils.chat.markdown_export import to_markdown
 from utils.chat.turns import MAX_ATTACHMENT_CHARS, MAX_ATTACHMENTS, new_turn
 from utils.errors import RequestError
 from utils.experiments.ratings import Rating
@@ -88,7 +90,11 @@ def first_turn(data):
     ("change", "reason"),
     [
         (lambda d: d.update(format="other"), "no conversation"),
-        (lambda d: d.update(version=2), "update the app"),
+        (lambda d: d.update(version=3), "update the app"),
+        (lambda d: d.update(version=2), "which part"),
+        (lambda d: d.update(version=2, export="x", parts=2, part=2), "part 1 of 2 is missing"),
+        (lambda d: d.update(version=2, export="x", parts=10**9, part=1), "part 2 of"),
+        (lambda d: d.update(version=2, export="x", parts=0, part=1), "no parts of one chat"),
         (lambda d: d.update(version="1" * 999), "update the app"),
         (lambda d: d.update(turns=None), "no list"),
         (lambda d: d.update(turns=[{}] * 10_001), "no list"),
@@ -137,7 +143,7 @@ def test_what_is_no_such_file_at_all_is_explained(text):
 
 
 def test_a_file_that_is_too_long_is_not_even_read(monkeypatch):
-    monkeypatch.setattr("utils.chat.exports.MAX_FILE_CHARS", 9)
+    monkeypatch.setattr("utils.chat.imports.MAX_FILE_CHARS", 9)
     with pytest.raises(RequestError, match="10 characters, 9 is the most: export less"):
         from_json("{" * 10, "me")
 
@@ -172,6 +178,51 @@ def test_what_is_exported_of_a_long_chat_can_be_imported():
     text = to_json(Conversation.of(state))
     assert len(text) > 32 * 2**20
     assert len(from_json(text, "me").conversation.all_turns) == 25
+
+
+@pytest.fixture
+def long_files(monkeypatch):
+    """Files may have 1500 bytes, beside what is around their turns: a turn each."""
+    monkeypatch.setattr("utils.chat.exports.MAX_FILE_BYTES", HEAD_BYTES + 1500)
+
+
+def test_a_chat_that_is_too_long_for_a_file_comes_back_from_parts_in_any_order(
+    long_files, conversation
+):
+    rated = {conversation.all_turns[2].job_id: Rating(thumb=True, speed=5)}
+    parts = to_parts(conversation, rated)
+    assert len(parts) == 4
+    again = from_parts([parts[2], parts[0], parts[3], parts[1]], "you")
+    assert said(again.conversation) == said(conversation)
+    assert list(again.ratings) == [again.conversation.all_turns[2].job_id]
+    assert conversation.id not in "".join(parts)
+
+
+def test_a_part_that_is_missing_or_of_another_chat_is_told_of(long_files, conversation, talk):
+    first, second, third, fourth = to_parts(conversation)
+    with pytest.raises(RequestError, match="part 3 of 4 is missing"):
+        from_parts([first, second, fourth], "me")
+    with pytest.raises(RequestError, match="part 1 of 4 is missing"):
+        from_json(second, "me")
+    with pytest.raises(RequestError, match="no parts of one chat"):
+        from_parts([first, second, third, fourth, second], "me")
+    others = to_parts(talk(("4?", "four"), ("5?", "five")))
+    with pytest.raises(RequestError, match="not of one export"):
+        from_parts([first, *others], "me")
+    whole = to_json(conversation)
+    with pytest.raises(RequestError, match="import one chat after the other"):
+        from_parts([whole, whole], "me")
+
+
+def test_a_chat_that_fits_in_a_file_is_one_file(conversation):
+    assert to_parts(conversation) == (to_json(conversation),)
+
+
+def test_a_part_has_no_more_turns_than_can_be_imported(monkeypatch, conversation):
+    monkeypatch.setattr("utils.chat.exports.MAX_TURNS", 3)
+    parts = to_parts(conversation)
+    assert len(parts) == 2
+    assert said(from_parts(parts, "me").conversation) == said(conversation)
 
 
 def test_markdown_has_the_branch_that_is_shown(conversation):

@@ -7,6 +7,7 @@ import pytest
 from config import SamplingParams
 from tests.chat.racing import DRAFTED, OLLAMA, PLAIN, answer, race, request
 from utils.chat.race_snapshots import RaceRequest, is_same_text, positions, tokens_at, verdict
+from utils.chat.snapshots import Handover
 from utils.engine.protocol import ChatMessage
 from utils.errors import RequestError
 
@@ -70,6 +71,14 @@ def test_an_answer_that_another_wrote_is_left_out(asked, writer, counts):
     seen = race(("a", answer(writer=writer)), asked=request(a=asked))
     assert bool(seen.ended("a")) is counts
     assert seen.runs[0].has_strayed is not counts
+
+
+@pytest.mark.parametrize(("asked", "writer"), [(OLLAMA, "Ollama (demo)"), (PLAIN, "")])
+def test_an_answer_that_two_wrote_is_left_out(asked, writer):
+    joined = replace(answer(writer=writer), handovers=(Handover(3, "it broke; another went on"),))
+    seen = race(("a", joined), asked=request(a=asked))
+    assert not seen.ended("a")
+    assert seen.runs[0].has_strayed
 
 
 def test_an_answer_that_was_stopped_or_is_empty_does_not_count():

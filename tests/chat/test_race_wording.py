@@ -10,6 +10,7 @@ from tests.chat.racing import DRAFTED, OLLAMA, PLAIN, answer, race, request
 from utils.chat import race_wording
 from utils.chat.race_exports import fenced, race_json, race_markdown
 from utils.chat.race_snapshots import Divergence, Entrant
+from utils.chat.snapshots import Handover
 from utils.chat.wording import TIMES
 
 SLOW, FAST = answer(token_s=0.02), answer(token_s=0.01)
@@ -129,6 +130,14 @@ def test_a_side_that_another_wrote_says_who_and_why():
     said = race_wording.left_out_sentence(seen.runs[0])
     assert said == "the engine wrote this, so it is left out of the comparison: because"
     assert race_wording.left_out_sentence(race(("a", answer())).runs[0]) == ""
+
+
+def test_a_side_that_two_wrote_says_where_the_first_one_failed():
+    joined = replace(answer(writer="Ollama"), handovers=(Handover(3, "Ollama failed: gone"),))
+    seen = race(("a", joined), asked=request(a=OLLAMA))
+    assert race_wording.left_out_sentence(seen.runs[0]) == (
+        "more than one wrote this, so it is left out of the comparison: Ollama failed: gone"
+    )
 
 
 def test_no_text_can_end_the_fence_that_it_stands_in():

@@ -7,13 +7,17 @@ import pytest
 
 from tests.chat.racing import OLLAMA, request
 from tests.chat.stand_in import BASELINE, Gate, finished, round_of, script
-from utils.chat.races import Race, RaceBoard
+from utils.chat.race_archive import RaceArchive
+from utils.chat.race_runs import RunningRace
+from utils.chat.race_snapshots import verdict
+from utils.chat.races import RaceBoard
 from utils.errors import EngineCrashedError, RequestError
 from utils.events import Started
+from utils.storage.database import Database
 
 
 def started(engine, board, **values):
-    race = Race(request(**values), board=board, runtime=engine)
+    race = RunningRace(request(**values), board=board, runtime=engine)
     race.start()
     return race
 
@@ -135,6 +139,112 @@ def test_a_second_race_of_the_same_owner_waits_for_the_end_of_the_first(engine, 
     again = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
     assert races.newest("ann") is again
     assert again.wait(10)
+
+
+@pytest.fixture
+def kept_races(database):
+    """A board whose comparisons are kept, and what makes one of another start of the app."""
+
+    def open_board(**options):
+        return RaceBoard(archive=lambda: RaceArchive(database), **options)
+
+    return open_board
+
+
+def test_an_ended_race_is_found_after_a_restart_with_its_texts_and_verdict(
+    engine, board, kept_races
+):
+    race = kept_races().start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert race.wait(10)
+    later = kept_races()
+    again = later.find(race.id)
+    assert later.find(race.id) is again
+    assert later.newest("ann") is again
+    assert later.newest("ben") is None
+    assert [run.answer.text for run in again.snapshot().runs] == ["Hello there."] * 2
+    assert verdict(again.snapshot()) == verdict(race.snapshot())
+    again.stop()
+    assert again.snapshot().state == "done"
+
+
+def test_a_race_that_runs_is_kept_after_each_answer(engine, board, kept_races):
+    gate, steps = gated()
+    engine.client.scripts += [script(["one"]), steps]
+    race = kept_races().start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert gate.reached.wait(10)
+    seen = kept_races().find(race.id).snapshot()
+    assert (seen.state, [run.answer.text for run in seen.runs]) == ("stopped", ["one"])
+    assert "the app ended" in seen.error
+    gate.opened.set()
+    assert race.wait(10)
+
+
+def test_what_another_run_goes_on_with_is_read_anew(engine, board, kept_races, database):
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    race = kept_races().start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert gate.reached.wait(10)
+    other = Database(database.path)
+    elsewhere = RaceBoard(archive=lambda: RaceArchive(other))
+    assert "another SpecChat" in elsewhere.find(race.id).snapshot().error
+    gate.opened.set()
+    assert race.wait(10)
+    assert elsewhere.find(race.id).snapshot().state == "done"
+    other.close()
+
+
+def test_the_newest_is_the_one_begun_last_and_not_the_one_opened_last(engine, board, kept_races):
+    first, second = (_ended_race(engine, board, kept_races()) for _ in range(2))
+    later = kept_races()
+    assert later.find(first.id)
+    assert later.newest("ann").id == second.id
+    assert [kept.id for kept in later.kept("ann")] == [second.id, first.id]
+
+
+def _ended_race(engine, board, races):
+    race = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert race.wait(10)
+    return race
+
+
+def test_a_deleted_race_is_found_nowhere_until_it_is_restored(engine, board, kept_races):
+    races = kept_races()
+    race = _ended_race(engine, board, races)
+    races.delete(race.id, "ben")
+    assert races.find(race.id) is race
+    races.delete(race.id, "ann")
+    assert races.find(race.id) is kept_races().find(race.id) is races.newest("ann") is None
+    races.restore(race.id, "ann")
+    assert races.newest("ann").id == race.id
+
+
+def test_a_running_race_is_not_deleted(engine, board, kept_races):
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    races = kept_races()
+    race = races.start(request(owner="ann", runs_each=1), board=board, runtime=engine)
+    assert gate.reached.wait(10)
+    with pytest.raises(RequestError, match="stop it first"):
+        races.delete(race.id, "ann")
+    gate.opened.set()
+    assert race.wait(10)
+
+
+def test_a_race_runs_where_nothing_can_be_kept_and_the_board_says_so(engine, board, database):
+    races = RaceBoard(archive=lambda: RaceArchive(database))
+    database.close()
+    race = _ended_race(engine, board, races)
+    assert race.snapshot().state == "done"
+    assert races.find(race.id) is race
+    assert "not kept at present" in races.problem
+    assert races.kept("ann") == []
+
+
+def test_a_race_that_cannot_be_read_is_not_found(engine, board, kept_races, database):
+    race = _ended_race(engine, board, kept_races())
+    with database.transaction() as connection:
+        connection.execute("UPDATE comparisons SET record = '{broken'")
+    assert kept_races().find(race.id) is None
 
 
 def test_the_oldest_races_are_forgotten(engine, board):

@@ -6,6 +6,7 @@ import pytest
 
 from tests.chat.stand_in import BASELINE, EMBEDDED_ENTRY, Gate, finished, round_of, script
 from tests.pages.steps import check, open_page, shown
+from utils.chat.race_archive import RaceArchive
 from utils.chat.races import RaceBoard
 from utils.errors import EngineCrashedError
 from utils.events import Started
@@ -20,8 +21,31 @@ PAGE = "compare.py"
 def races(monkeypatch):
     """A board of its own for each test."""
     board = RaceBoard()
-    monkeypatch.setattr("pages.parts.race.get_races", lambda: board)
+    monkeypatch.setattr("utils.chat.races.get_races", lambda: board)
     return board
+
+
+@pytest.fixture
+def restart(monkeypatch, database):
+    """Starts the app anew, and from then on keeps comparisons: what is not on disk is gone."""
+
+    def restart():
+        board = RaceBoard(archive=lambda: RaceArchive(database))
+        monkeypatch.setattr("utils.chat.races.get_races", lambda: board)
+        return board
+
+    return restart
+
+
+@pytest.fixture
+def be(monkeypatch):
+    """Makes all pages those of a browser, from their next drawing on."""
+
+    def be(browser_id):
+        monkeypatch.setattr("pages.parts.browser.browser_id", lambda: browser_id)
+
+    be("a-browser-of-22-chars-")
+    return be
 
 
 @pytest.fixture
@@ -164,6 +188,158 @@ def test_another_visitor_sees_nothing_of_it(compare, races):
     other = check(open_page().switch_page(PAGE).run())
     assert "race" not in other.query_params
     assert not other.get("progress")
+
+
+def visit(address=None):
+    """Open the page in another tab, by an address where one is given."""
+    page = open_page().switch_page(PAGE)
+    if address is not None:
+        page.query_params["race"] = address
+    return check(page.run())
+
+
+def compare_once(page, question, races):
+    page.text_area(key="race_own").set_value(question)
+    return finish(start(page), races)
+
+
+def test_comparisons_are_there_after_a_restart_and_opened_by_a_click(be, page, restart):
+    races = restart()
+    page = check(page.switch_page(PAGE).run())
+    first = race_of(compare_once(page, "Of bears?", races), races).id
+    compare_once(page, "Of owls?", races)
+    restart()
+    page = visit()
+    choice = page.selectbox(key="race_earlier")
+    assert "Of owls?" in choice.options[0]
+    assert "Of bears? · Standard" in choice.options[1]
+    assert "tokens/s" in choice.options[1]
+    assert "All 2 of 2 runs" in said(page)
+    assert page.query_params["race"] != first
+
+    check(choice.select(first).run())
+    assert page.query_params["race"] == first
+    assert "Of bears?" in [text.value for text in page.text]
+    assert "Identical" in said(page)
+    assert page.get("plotly_chart")
+
+
+def test_an_address_opens_a_comparison_after_a_restart(be, page, restart):
+    races = restart()
+    page = compare_once(check(page.switch_page(PAGE).run()), "Of bears?", races)
+    address = page.query_params["race"]
+    restart()
+    assert "All 2 of 2 runs" in said(visit(address))
+
+
+def test_a_comparison_that_the_end_of_the_app_cut_off_is_shown_as_stopped(
+    be, engine, page, restart
+):
+    restart()
+    gate, steps = gated()
+    engine.client.scripts += [script(["one"]), steps]
+    page = start(check(page.switch_page(PAGE).run()))
+    assert gate.reached.wait(10)
+    restart()
+    page = visit(page.query_params["race"])
+    assert "Stopped after 1 of 2 runs" in said(page)
+    assert "The app ended while this comparison ran" in said(page)
+    assert page.button(key="race_stop").disabled
+    assert not page.button(key="race_start").disabled
+    gate.opened.set()
+
+
+def test_a_comparison_is_deleted_and_brought_back(be, page, restart):
+    races = restart()
+    page = compare_once(check(page.switch_page(PAGE).run()), "Of bears?", races)
+    address = page.query_params["race"]
+    check(page.button(key="race_delete").click().run())
+    assert "race" not in page.query_params
+    assert "Deleted: Of bears?" in said(page)
+    assert not [box for box in page.selectbox if box.key == "race_earlier"]
+
+    check(page.button(key="race_undo").click().run())
+    assert page.query_params["race"] == address
+    assert "All 2 of 2 runs" in said(page)
+    assert "Deleted" not in said(page)
+
+
+def test_a_running_comparison_cannot_be_deleted(be, engine, page, restart):
+    races = restart()
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    page = start(check(page.switch_page(PAGE).run()))
+    assert gate.reached.wait(10)
+    check(page.run())
+    assert page.button(key="race_delete").disabled
+    gate.opened.set()
+    assert not finish(page, races).button(key="race_delete").disabled
+
+
+def test_the_list_tells_nothing_of_a_blind_comparison_before_the_vote(be, page, restart):
+    races = restart()
+    page = check(page.switch_page(PAGE).run())
+    check(page.toggle(key="race_blind").set_value(True).run())
+    page = finish(start(page), races)
+    (line,) = page.selectbox(key="race_earlier").options
+    assert line.endswith("blind, not voted on yet")
+    check(page.button(key="vote_a").click().run())
+    (line,) = page.selectbox(key="race_earlier").options
+    assert "Standard" in line
+    restart()
+    assert "You preferred A." in said(visit())
+
+
+def test_comparisons_that_cannot_be_kept_are_told_of(be, page, restart, database):
+    races = restart()
+    page = check(page.switch_page(PAGE).run())
+    page.text_area(key="race_own").set_value("Of bears?")
+    database.close()
+    page = finish(start(page), races)
+    assert "Comparisons are not kept at present" in said(page)
+    assert "All 2 of 2 runs" in said(page)
+
+
+def test_another_browser_looks_at_a_comparison_and_does_not_stop_it(be, engine, compare, races):
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    page = start(compare)
+    assert gate.reached.wait(10)
+    be("another-of-22-characters")
+    guest = visit(page.query_params["race"])
+    assert "Half" in said(guest)
+    assert "belongs to another browser" in said(guest)
+    assert guest.button(key="race_stop").disabled
+    assert not guest.button(key="race_start").disabled
+
+    # A page of before still has the button.
+    check(page.button(key="race_stop").click().run())
+    assert race_of(page, races).snapshot().is_active
+    gate.opened.set()
+    assert "All 2 of 2 runs" in said(finish(guest, races))
+
+
+def test_another_browser_does_not_vote_and_sees_the_vote(be, page, restart, database):
+    races = restart()
+    page = check(page.switch_page(PAGE).run())
+    check(page.toggle(key="race_blind").set_value(True).run())
+    page = finish(start(page), races)
+    be("another-of-22-characters")
+    guest = visit(page.query_params["race"])
+    keys = [str(button.key) for button in guest.button]
+    assert not any(key.startswith("vote_") for key in keys)
+    assert "race_delete" not in keys
+    assert "once the browser that began this has voted" in said(guest)
+
+    check(page.button(key="vote_b").click().run())
+    assert list_votes(database) == []
+    assert "belongs to another browser" in page.toast[0].value
+
+    be("a-browser-of-22-chars-")
+    check(page.run())
+    check(page.button(key="vote_b").click().run())
+    be("another-of-22-characters")
+    assert "Its reader preferred B." in said(check(guest.run()))
 
 
 def test_what_was_compared_is_set_again_on_the_next_visit(browser, compare, races):

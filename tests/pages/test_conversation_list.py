@@ -4,17 +4,19 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from streamlit.runtime.state.query_params import QueryParams
 
 from pages.parts.conversation_list import LISTED, group_by_day
-from pages.parts.transfer import file_name, rated_json
+from pages.parts.transfer import file_name, rated_parts
 from tests.chat.stand_in import BASELINE, Gate, round_of, script
 from tests.pages.steps import ask, check, job_of, open_page, shown, wait_for_answer
 from utils.chat.archive import ConversationSummary, get_archive
-from utils.chat.exports import to_json
+from utils.chat.exports import HEAD_BYTES, to_json
 from utils.errors import StorageError
 from utils.events import Started
 from utils.experiments.ratings import Rating, load_rating, save_rating
 
+JSON = "application/json"
 pytestmark = pytest.mark.usefixtures("browser")
 
 
@@ -88,6 +90,14 @@ def test_a_click_opens_a_chat_and_new_turns_go_there(engine, chats):
     asked = [message.content for message in engine.client.asked[-1]["messages"]]
     assert asked[0] == "Tell me of bears"
     assert titles(chats)[0] == "Tell me of bears"
+
+
+def test_a_browser_that_has_the_address_of_a_chat_is_not_told_again(chats, monkeypatch):
+    told = []
+    monkeypatch.setattr(QueryParams, "_send_query_param_msg", told.append)
+    check(chats.run())
+    assert chats.query_params["chat"]
+    assert not told
 
 
 def test_the_open_chat_is_marked(chats):
@@ -222,7 +232,7 @@ def test_an_exported_chat_can_be_imported_and_is_then_open(chats):
 def test_ratings_go_out_with_a_chat_and_come_in_with_it(chats, database):
     (turn,) = chats.session_state["conversation"].turns
     save_rating(database, turn.job_id, Rating(thumb=True, speed=4))
-    text = rated_json(chats.session_state["conversation"])
+    (text,) = rated_parts(chats.session_state["conversation"])
     check(chats.menu_button(key="icon_only_chats").click("Import a chat").run())
     check(chats.file_uploader(key="imported_file").upload("a.json", text.encode()).run())
 
@@ -244,6 +254,27 @@ def test_export_offers_markdown_and_json(chats):
     act(chats, "Tell me of foxes", "Export")
     buttons = chats.get("download_button")
     assert [button.label for button in buttons] == ["Markdown, to read", "JSON, all of it"]
+
+
+def test_a_chat_that_is_too_long_for_a_file_goes_out_and_comes_in_in_parts(chats, monkeypatch):
+    monkeypatch.setattr("utils.chat.exports.MAX_FILE_BYTES", HEAD_BYTES + 1500)
+    say(chats, "And of kittens?")
+    act(chats, "Tell me of cats", "Export")
+    labels = [button.label for button in chats.get("download_button")]
+    assert labels == ["Markdown, to read", "JSON, part 1 of 2", "JSON, part 2 of 2"]
+
+    # As the dialog does when it is closed.
+    chats.session_state["exported_chat"] = None
+    first, second = rated_parts(chats.session_state["conversation"])
+    new_chat(chats)
+    check(chats.menu_button(key="icon_only_chats").click("Import a chat").run())
+    field = chats.file_uploader(key="imported_file")
+    check(field.upload("b.json", second.encode()).run())
+    assert "Part 1 of 2 is missing" in chats.error[0].value
+    parts = [("b.json", second.encode(), JSON), ("a.json", first.encode(), JSON)]
+    check(chats.file_uploader(key="imported_file").set_value(parts).run())
+    assert titles(chats).count("Tell me of cats") == 2
+    assert "And of kittens?" in shown(chats)
 
 
 def test_the_chat_works_where_nothing_can_be_kept(engine, monkeypatch):

@@ -58,6 +58,16 @@ def test_another_browser_reads_a_chat_and_can_change_nothing_of_it(chat):
     assert not guest.feedback
 
 
+def test_a_browser_without_cookies_is_told_why_and_what_to_do(be, chat):
+    assert "cookies" not in shown(guest_of(chat))
+    be("")
+    guest = guest_of(chat)
+    assert "Without cookies this browser is taken for another one after each reload" in shown(guest)
+    assert "copy the chat to go on with it, and allow cookies for this address" in shown(guest)
+    check(guest.button(key="copy_chat").click().run())
+    assert "cookies" not in shown(guest)
+
+
 def test_what_a_page_of_before_asks_for_is_refused(be, chat):
     before = turns(chat)
     be(ANN)

@@ -30,7 +30,7 @@ def compare(page, board):
 @pytest.fixture
 def board(monkeypatch):
     board = RaceBoard()
-    monkeypatch.setattr("pages.parts.race.get_races", lambda: board)
+    monkeypatch.setattr("utils.chat.races.get_races", lambda: board)
     return board
 
 

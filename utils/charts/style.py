@@ -1,17 +1,21 @@
 """What all charts share: colours, and the frame around the lines.
 
-Words have no colour here: the page gives them that of its theme, also when the theme changes while
-a chart is seen. What is drawn beside them can be told from light ground and from dark.
+Words have no colour in figures: the page gives them that of its theme, also when the theme changes
+while a chart is seen. What is drawn beside them can be told from light ground and from dark.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import plotly.graph_objects as go
+
 TIMES = "\N{MULTIPLICATION SIGN}"
 CLEAR = "rgba(0,0,0,0)"
 LINE, REFERENCE, NEUTRAL = "#0d9488", "#d9622b", "#7c8894"
 FILL, FAINT, GRID = "rgba(13,148,136,.13)", "rgba(124,136,148,.5)", "rgba(124,136,148,.22)"
+# As on the page, by the name of the theme.
+WORDS = {"light": "#3d403f", "dark": "#bdc0bf"}
 PERCENT = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}
 
 
@@ -48,6 +52,18 @@ def axis(*, size: int = 12, **more: object) -> dict[str, object]:
         "automargin": False,
         "tickfont": {"size": size},
     } | more
+
+
+def color_words(figure: go.Figure, theme: str | None) -> go.Figure:
+    """Return a figure that keeps its words readable where it is saved as a picture of a theme.
+
+    What the page says of words is not in the picture. Without a theme nothing is changed.
+    """
+    if color := WORDS.get(theme or ""):
+        figure.update_layout(font={"color": color}, legend={"font": {"color": color}})
+        for axes in (figure.update_xaxes, figure.update_yaxes):
+            axes(tickfont={"color": color})
+    return figure
 
 
 def upright(x: float, color: str = REFERENCE) -> dict[str, object]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, takewhile
 from random import Random
 from statistics import median
@@ -101,9 +101,10 @@ class Run:
 
     @property
     def has_strayed(self) -> bool:
-        """True where another wrote than was to: Ollama for the engine, or the engine for Ollama."""
+        """True where another wrote, all or a part, than was to: Ollama, or the engine for it."""
         wrote = self.answer.stats.completion_tokens > 0
-        return wrote and bool(self.answer.servers) != (self.entrant.backend == "ollama")
+        is_other = bool(self.answer.servers) != (self.entrant.backend == "ollama")
+        return wrote and (is_other or bool(self.answer.handovers))
 
     @property
     def has_lost_draft(self) -> bool:
@@ -197,6 +198,12 @@ class RaceSnapshot:
         """True from when there is an answer of both sides, until somebody has voted."""
         return not self.is_revealed and all(self.ended(side) for side in SIDES)
 
+    def voted(self, choice: Choice) -> RaceSnapshot:
+        """Return it with the vote of whoever saw it blind, or raise `RequestError`."""
+        if not self.may_vote:
+            raise RequestError("there is nothing to vote on: both answers must be there first")
+        return replace(self, vote=choice)
+
     def ended(self, side: Side) -> tuple[Run, ...]:
         """Return the runs of a side that count."""
         return tuple(run for run in self.runs if run.side == side and run.counts)
@@ -213,6 +220,24 @@ class RaceSnapshot:
             answer = self.shown(side)
             return answer.stats.tokens_per_second if answer else 0.0
         return ratio(1, median(_seconds(ended)))
+
+
+@dataclass(frozen=True, slots=True)
+class RaceSummary:
+    """A comparison in a list; speeds are medians, 0 where a side has none yet.
+
+    Unless `is_revealed`, nobody is to see which side is which. `started_at` is seconds since the
+    epoch.
+    """
+
+    id: str
+    started_at: float
+    question: str
+    label_a: str
+    label_b: str
+    tokens_per_second_a: float
+    tokens_per_second_b: float
+    is_revealed: bool
 
 
 def verdict(race: RaceSnapshot) -> Verdict | None:

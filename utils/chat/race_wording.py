@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from config import AUTO
 from utils.chat.race_snapshots import (
     RUNS_FOR_INTERVAL,
@@ -10,6 +12,7 @@ from utils.chat.race_snapshots import (
     Entrant,
     RaceRequest,
     RaceSnapshot,
+    RaceSummary,
     Run,
     Side,
     Verdict,
@@ -59,6 +62,14 @@ def conditions(request: RaceRequest) -> str:
     )
 
 
+def kept_label(race: RaceSummary, began: datetime) -> str:
+    """Return one line for a comparison in a list, to the second: no two are to read the same.
+
+    `began` is when, in the time of the reader.
+    """
+    return f"{began.day} {began:%b %Y, %H:%M:%S} · {race.question} · {_kept_speeds(race)}"
+
+
 def runs_in_words(runs_each: int) -> str:
     """Return how often each side runs."""
     return f"{runs_each} run{'s' if runs_each > 1 else ''} each"
@@ -87,6 +98,9 @@ def left_out_sentence(run: Run) -> str:
     reason = run.answer.reason or "no reason was given"
     if not run.has_strayed:
         return f"nothing drafted in this run, so it is left out of the comparison: {reason}"
+    if run.answer.handovers:
+        reason = run.answer.handovers[0].reason
+        return f"more than one wrote this, so it is left out of the comparison: {reason}"
     wrote = " and ".join(run.answer.servers) or "the engine"
     return f"{wrote} wrote this, so it is left out of the comparison: {reason}"
 
@@ -157,6 +171,16 @@ def speeds(race: RaceSnapshot) -> str:
     return "; ".join(
         f"{side_label(race, side)} {figure(race.tokens_per_second(side))} tokens/s"
         for side in SIDES
+    )
+
+
+def _kept_speeds(race: RaceSummary) -> str:
+    if not race.is_revealed:
+        return "blind, not voted on yet"
+    speeds = (race.tokens_per_second_a, race.tokens_per_second_b)
+    return ", ".join(
+        f"{label} {figure(speed)} tokens/s" if speed else label
+        for label, speed in zip((race.label_a, race.label_b), speeds, strict=True)
     )
 
 

@@ -1,209 +1,144 @@
-"""Comparisons being run: a race owns one, one answer after the other; pages draw its snapshots.
-
-The engine writes one answer at a time, so that no side takes the processor from the other.
-"""
+"""The comparisons in use, by ids that cannot be guessed; the archive has the others."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import secrets
 import threading
-import time
 from collections import OrderedDict
-from dataclasses import replace
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import TypeVar
 
-from utils.chat.divergences import explained, find_divergence
-from utils.chat.jobs import GenerationJob, JobBoard
-from utils.chat.race_snapshots import (
-    Divergence,
-    RaceRequest,
-    RaceSnapshot,
-    RaceState,
-    Run,
-    Side,
-)
-from utils.chat.snapshots import AnswerRequest, JobSnapshot
+from utils.chat.jobs import JobBoard
+from utils.chat.race_archive import ELSEWHERE, RaceArchive, get_race_archive
+from utils.chat.race_runs import Race, RunningRace
+from utils.chat.race_snapshots import RaceRequest, RaceSnapshot, RaceSummary
 from utils.engine.runtime import EngineRuntime
-from utils.errors import RequestError
-from utils.storage.votes import Choice
+from utils.errors import RequestError, StorageError
 
 SHELF_LIMIT = 64
-STOPPED = "the comparison was stopped before they were looked up"
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 
-class Race:
-    """One comparison, from the request to its end; public methods may be called from any thread."""
-
-    def __init__(self, request: RaceRequest, *, board: JobBoard, runtime: EngineRuntime) -> None:
-        self.id = secrets.token_urlsafe(12)
-        self.request = request
-        self._board = board
-        self._runtime = runtime
-        self._state = RaceSnapshot(self.id, "running", request, time.time())
-        self._running: tuple[Side, GenerationJob] | None = None
-        self._explaining: asyncio.Task[Divergence] | None = None
-        self._is_stopped = False
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-
-    def start(self) -> None:
-        """Begin on the engine's loop."""
-        self._runtime.thread.call(self._run())
-
-    def snapshot(self) -> RaceSnapshot:
-        """Return the race as it stands."""
-        with self._lock:
-            if self._running is None:
-                return self._state
-            side, job = self._running
-            run = Run(side, self.request.entrant(side), job.snapshot())
-            return replace(self._state, current=run)
-
-    def stop(self) -> None:
-        """End it; what has run stays."""
-        with self._lock:
-            self._is_stopped = True
-            running = self._running
-        if running is not None:
-            running[1].cancel()
-        self._runtime.thread.call(self._stop_explaining())
-
-    def vote(self, choice: Choice) -> None:
-        """Take the vote of whoever watched it blind; raises `RequestError` where there is none."""
-        with self._lock:
-            if not self._state.may_vote:
-                raise RequestError("there is nothing to vote on: both answers must be there first")
-            self._change(vote=choice)
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end; False where the time is up before."""
-        return self._ended.wait(timeout_s)
-
-    async def _run(self) -> None:
-        try:
-            state: RaceState = "done"
-            for side in self.request.order:
-                state = await self._run_one(side)
-                if state != "done":
-                    break
-            await self._explain()
-            with self._lock:
-                self._change(state=state)
-        except Exception:
-            logger.exception("comparison %s failed", self.id)
-            with self._lock:
-                self._change(
-                    state="failed",
-                    error="the app failed while comparing: see its log for the cause; start again",
-                )
-        finally:
-            self._ended.set()
-
-    async def _run_one(self, side: Side) -> RaceState:
-        """Have one answer written, and return what becomes of the race."""
-        ended: asyncio.Future[JobSnapshot] = asyncio.get_running_loop().create_future()
-        job = self._board.prepare(self._ask(side), self._runtime, on_end=ended.set_result)
-        with self._lock:
-            if self._is_stopped:
-                return "stopped"
-            self._running = side, job
-        job.start()
-        answer = await ended
-        with self._lock:
-            self._running = None
-            run = Run(side, self.request.entrant(side), answer)
-            self._change(runs=(*self._state.runs, run))
-            if answer.state == "failed":
-                self._change(error=answer.error or "the answer failed without a reason")
-                return "failed"
-        return "stopped" if answer.state == "stopped" else "done"
-
-    async def _explain(self) -> None:
-        """Find out where the texts part, if they do, and why."""
-        parted = find_divergence(self._state.runs)
-        if parted is None:
-            return
-        self._explaining = asyncio.create_task(explained(parted, self.request, self._runtime))
-        with self._lock:
-            self._change(state="explaining", divergence=parted.divergence)
-            is_stopped = self._is_stopped
-        if is_stopped:
-            self._explaining.cancel()
-        try:
-            known = await self._explaining
-        except asyncio.CancelledError:
-            if not self._is_stopped:
-                raise
-            known = replace(parted.divergence, problem=STOPPED)
-        with self._lock:
-            self._change(divergence=known)
-
-    async def _stop_explaining(self) -> None:
-        if self._explaining is not None:
-            self._explaining.cancel()
-
-    def _ask(self, side: Side) -> AnswerRequest:
-        entrant = self.request.entrant(side)
-        # Else whoever runs second would find in its lookup what the first one wrote.
-        speculative = entrant.speculative.model_copy(update={"lookup_earlier": False})
-        return AnswerRequest(
-            self.request.messages,
-            self.request.sampling,
-            speculative,
-            f"comparisons of {self.request.owner}",
-            replace(self.request.model, backend=entrant.backend),
-        )
-
-    def _change(self, **changes: Any) -> None:
-        self._state = replace(self._state, **changes)
-
-
 class RaceBoard:
-    """The comparisons of this process, by id: every running one, and the newest that ended."""
+    """The comparisons of this process: every running one, and the newest that ended or were opened.
 
-    def __init__(self, *, limit: int = SHELF_LIMIT) -> None:
+    The archive has the others; without one, what goes is gone.
+    """
+
+    def __init__(
+        self, *, limit: int = SHELF_LIMIT, archive: Callable[[], RaceArchive] | None = None
+    ) -> None:
+        """`problem` is a sentence while nothing can be kept, else empty."""
+        self.problem = ""
         self._races: OrderedDict[str, Race] = OrderedDict()
         self._limit = limit
+        self._archive = archive
         self._lock = threading.Lock()
 
-    def start(self, request: RaceRequest, *, board: JobBoard, runtime: EngineRuntime) -> Race:
+    def start(
+        self, request: RaceRequest, *, board: JobBoard, runtime: EngineRuntime
+    ) -> RunningRace:
         """Begin a comparison; raises `RequestError` while another of the same owner runs."""
-        race = Race(request, board=board, runtime=runtime)
+        race = RunningRace(request, board=board, runtime=runtime, keep=self._keep)
         with self._lock:
             if any(known.snapshot().is_active for known in self._of(request.owner)):
                 raise RequestError(
                     "a comparison is still running: wait for its end, or stop it first"
                 )
-            self._races[race.id] = race
-            self._forget_oldest()
+            self._hold(race)
         race.start()
         return race
 
     def find(self, race_id: str) -> Race | None:
-        """Return the comparison of that id, or None."""
+        """Return the comparison of that id, or None where it is deleted or never was."""
         with self._lock:
-            return self._races.get(race_id)
+            held = self._races.get(race_id)
+        return held or self._load(race_id)
 
     def newest(self, owner: str) -> Race | None:
         """Return the last comparison that somebody began, or None."""
+        if not owner:
+            return None
         with self._lock:
-            return next(iter(reversed(self._of(owner))), None) if owner else None
+            held = max(self._of(owner), key=_began, default=None)
+        kept = self.kept(owner)[:1]
+        if kept and (held is None or _began(held) < kept[0].started_at):
+            return self.find(kept[0].id) or held
+        return held
+
+    def kept(self, owner: str) -> list[RaceSummary]:
+        """Return the comparisons that somebody will find again, newest first."""
+        return self._ask(lambda archive: archive.list(owner), [])
+
+    def delete(self, race_id: str, owner: str) -> None:
+        """Put a comparison of this owner away until it is restored.
+
+        Raises `RequestError` while it runs, and `StorageError`.
+        """
+        with self._lock:
+            held = self._races.get(race_id)
+            if held is not None and held.snapshot().is_active:
+                raise RequestError("this comparison is running: stop it first")
+            if self._archive is not None:
+                self._archive().delete(race_id, owner)
+            if held is not None and held.request.owner == owner:
+                del self._races[race_id]
+
+    def restore(self, race_id: str, owner: str) -> None:
+        """Take a deletion back; raises `StorageError`."""
+        if self._archive is not None:
+            self._archive().restore(race_id, owner)
+
+    def _load(self, race_id: str) -> Race | None:
+        try:
+            seen = self._ask(lambda archive: archive.load(race_id), None)
+        except RequestError as error:
+            logger.warning("comparison %s was not found: %s", race_id, error)
+            return None
+        if seen is None:
+            return None
+        race = Race(seen)
+        # What another run of the app goes on with is read anew each time.
+        if seen.error != ELSEWHERE:
+            with self._lock:
+                self._hold(race)
+        return race
+
+    def _keep(self, race: RaceSnapshot) -> None:
+        self._ask(lambda archive: archive.save(race), None)
+
+    def _ask(self, act: Callable[[RaceArchive], T], default: T) -> T:
+        """Return what the archive answers, `default` where there is none or it fails."""
+        if self._archive is None:
+            return default
+        try:
+            answer = act(self._archive())
+        except StorageError as error:
+            if not self.problem:
+                logger.warning("comparisons are not kept: %s", error)
+            self.problem = f"comparisons are not kept at present: {error}"
+            return default
+        self.problem = ""
+        return answer
 
     def _of(self, owner: str) -> list[Race]:
         return [race for race in self._races.values() if race.request.owner == owner]
 
-    def _forget_oldest(self) -> None:
+    def _hold(self, race: Race) -> None:
+        self._races[race.id] = race
         ended = [key for key, race in self._races.items() if not race.snapshot().is_active]
         for key in ended[: max(0, len(self._races) - self._limit)]:
             del self._races[key]
 
 
+def _began(race: Race) -> float:
+    return race.snapshot().started_at
+
+
 @cache
 def get_races() -> RaceBoard:
     """Return the board of this process."""
-    return RaceBoard()
+    return RaceBoard(archive=get_race_archive)
