@@ -35,6 +35,20 @@ def test_a_well_known_family_has_a_small_relative(name, draft):
     assert suggested(name, billions=3) == draft
 
 
+@pytest.mark.parametrize(
+    ("name", "architecture", "draft"),
+    [
+        ("deepseek-r1:14b", "qwen2", "deepseek-r1:1.5b"),
+        ("deepseek-r1:8b", "qwen3", "deepseek-r1:1.5b"),
+        ("deepseek-r1:70b", "llama", "llama3.2:1b"),
+        ("DeepSeek-R1-Distill-Llama-8B-GGUF", "llama", "llama3.2:1b"),
+        ("deepseek-r1:671b", "deepseek2", None),
+    ],
+)
+def test_a_family_of_several_vocabularies_goes_by_name_and_architecture(name, architecture, draft):
+    assert suggested(name, architecture, billions=8) == draft
+
+
 def test_a_name_that_says_nothing_goes_by_its_architecture():
     assert suggested("my-finetune", "qwen3") == "qwen3:0.6b"
 

@@ -76,6 +76,7 @@ async def test_a_model_that_only_ollama_has_cannot_speculate_and_says_why(catalo
     assert entry.fitness == "unusable"
     assert "its file is not on this machine" in entry.reason
     assert entry.defaults is not None
+    assert entry.trained_context == 1024
 
 
 async def test_verdicts_show_once_a_model_was_tried(catalogue, settings):

@@ -15,13 +15,14 @@ _NOT_IN_A_NAME = re.compile(r"[^a-z0-9.]+")
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A model that could be pulled as a draft, and how large it is."""
+    """A model that could be pulled as a draft, and about how many parameters it has."""
 
     name: str
     parameters: int
 
 
 _LLAMA = Suggestion("llama3.2:1b", 1_240_000_000)
+_DEEPSEEK_R1 = Suggestion("deepseek-r1:1.5b", 1_780_000_000)
 _LLAMA_2 = Suggestion("tinyllama:1.1b", 1_100_000_000)
 _QWEN_2_5 = Suggestion("qwen2.5:0.5b", 494_000_000)
 _QWEN_3 = Suggestion("qwen3:0.6b", 752_000_000)
@@ -30,8 +31,7 @@ FAMILIES: dict[str, Suggestion] = {
     "codegemma": Suggestion("codegemma:2b", 2_510_000_000),
     "codellama": _LLAMA_2,
     "deepseek-coder": Suggestion("deepseek-coder:1.3b", 1_350_000_000),
-    "deepseek-r1": Suggestion("deepseek-r1:1.5b", 1_780_000_000),
-    "deepseek-r1-distill-llama": _LLAMA,
+    "deepseek-r1": _DEEPSEEK_R1,
     "exaone3.5": Suggestion("exaone3.5:2.4b", 2_670_000_000),
     "falcon3": Suggestion("falcon3:1b", 1_670_000_000),
     "gemma": Suggestion("gemma:2b", 2_510_000_000),
@@ -69,6 +69,10 @@ ARCHITECTURES: dict[str, Suggestion] = {
     "qwen2": _QWEN_2_5,
     "qwen3": _QWEN_3,
 }
+# Families of one name and several vocabularies, by architecture: of others there is no small one.
+MIXED: dict[str, dict[str, Suggestion]] = {
+    "deepseek-r1": {"llama": _LLAMA, "qwen2": _DEEPSEEK_R1, "qwen3": _DEEPSEEK_R1},
+}
 
 
 def suggest_draft(name: str, architecture: str, parameters: int) -> Suggestion | None:
@@ -77,8 +81,11 @@ def suggest_draft(name: str, architecture: str, parameters: int) -> Suggestion |
     None where no family is known, or its smallest is over half the size of the target.
     """
     plain = _plain(name)
-    known = [family for family in FAMILIES if _is_of(plain, family)]
-    found = FAMILIES[max(known, key=len)] if known else ARCHITECTURES.get(architecture)
+    family = max((known for known in FAMILIES if _is_of(plain, known)), key=len, default="")
+    if family in MIXED:
+        found = MIXED[family].get(architecture)
+    else:
+        found = FAMILIES.get(family) or ARCHITECTURES.get(architecture)
     if found is None or found.parameters > LARGEST_SHARE * parameters:
         return None
     return found

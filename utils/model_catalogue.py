@@ -182,7 +182,7 @@ def _of_server(
         size_bytes=model.size_bytes,
         quantization=model.quantization,
         parameters=model.parameters,
-        trained_context=0,
+        trained_context=details.trained_context if details else 0,
         fitness="unusable",
         reason=f"its file is not on this machine, only in Ollama at {settings.ollama_url}",
         is_in_ollama=True,

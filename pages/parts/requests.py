@@ -1,7 +1,9 @@
 """Requests of a browser to draw: each is seen, also where the next comes at the same moment.
 
 Streamlit 1.67 loses what was drawn and is not sent yet when the next part of the page is drawn.
-While an answer is written that is several times a second: clicks would have no effect.
+While an answer is written that is several times a second: clicks would have no effect. And it
+takes a part that was to be drawn again for a return to its page, where another page came between:
+the browser would be left with neither.
 """
 
 from __future__ import annotations
@@ -9,15 +11,21 @@ from __future__ import annotations
 from typing import Any
 
 from streamlit.runtime.app_session import AppSession
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 
 _start: Any = AppSession._create_scriptrunner
 _clear: Any = AppSession._clear_queue
+_run: Any = ScriptRunner._run_script
 
 
 def keep_drawings() -> None:
     """Have all that was drawn sent, whatever is drawn next; call it before the app is made."""
-    for name, better in (("_create_scriptrunner", _start_after_last), ("_clear_queue", _clear_all)):
-        setattr(AppSession, name, better)
+    for owner, name, better in (
+        (AppSession, "_create_scriptrunner", _start_after_last),
+        (AppSession, "_clear_queue", _clear_all),
+        (ScriptRunner, "_run_script", _run_on_page),
+    ):
+        setattr(owner, name, better)
 
 
 def _start_after_last(session: Any, wanted: Any) -> None:
@@ -47,3 +55,10 @@ def _clear_all(session: Any, fragments: list[str] | None = None) -> None:
         session._browser_queue._delta_index_map = {}
     else:
         _clear(session, fragments)
+
+
+def _run_on_page(runner: Any, wanted: Any) -> None:
+    """Draw what is wanted, except for a part of a page that was left meanwhile."""
+    shown = runner._pages_manager.current_page_script_hash
+    if not wanted.fragment_id_queue or wanted.page_script_hash == shown:
+        _run(runner, wanted)

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import pytest
 
+from config import SamplingParams, SpeculativeConfig
 from tests.advisor.answers import answer_of, round_of
 from utils.advisor.advise import advise
 from utils.advisor.case import Machine
-from utils.chat.snapshots import Handover, Switch
+from utils.backends.protocol import ModelChoice
+from utils.chat.snapshots import AnswerRequest, Handover, Switch
 from utils.events import Mode
+from utils.performance_monitor import ReportedNumbers
 
 CALM = Machine(cores=2, load=0.5, available_bytes=8 * 2**30, target_bytes=2**30)
 GOOD = [round_of()] * 40
@@ -58,6 +61,31 @@ def test_what_ollama_wrote_is_told_with_the_reason_and_nothing_on_drafting():
     assert "its format is unknown" in advice.finding
     assert "Models page" in advice.step
     assert titles(answer) == ["The engine did not write it"]
+
+
+def test_what_ollama_was_chosen_for_leads_back_to_the_engine():
+    model = ModelChoice("demo", "ollama")
+    chosen = AnswerRequest((), SamplingParams(), SpeculativeConfig(), "me", model)
+    answer = answer_of([round_of(0, 0)] * 40, servers=("Ollama",), plain=0.0, request=chosen)
+    assert "“Answered by” to Automatic" in advice_on("The engine did not write it", answer).step
+
+
+def test_the_wait_for_ollama_is_told_as_loading_or_reading_and_nothing_of_its_cache():
+    numbers = ReportedNumbers("Ollama", 400, 2.0, 40, 0.4, load_s=3.0)
+    answer = answer_of(
+        [round_of(0, 0)] * 40,
+        servers=("Ollama",),
+        reported=numbers,
+        plain=0.0,
+        prompt_tokens=400,
+        prefill_s=2.0,
+    )
+    loading = advice_on("Ollama had to load the model", answer)
+    assert loading.finding == "3.0 s of the wait for the first token went into that."
+    reading = advice_on("Reading the prompt took long", answer)
+    assert reading.finding == "It took 2.0 s until the prompt of 400 tokens was read."
+    quick = answer_of([round_of(0, 0)] * 40, servers=("Ollama",), plain=0.0)
+    assert titles(quick) == ["The engine did not write it"]
 
 
 def test_nobody_is_told_of_the_switch_where_ollama_wrote():

@@ -59,6 +59,7 @@ async def test_tokens_are_counted_by_ollama_and_timed_here(any_client):
         token.time_s for event in events if isinstance(event, Tokens) for token in event.tokens
     ]
     assert stats.ttft_s == times[0]
+    assert stats.prefill_s == max(0, stats.ttft_s - last.reported.load_s)
     # The first token came with the prompt: 23 took the time in between. What was held up and came
     # at once took as long as Ollama says.
     span_s = (times[-1] - times[0]) * 24 / 23

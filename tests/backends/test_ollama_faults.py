@@ -139,12 +139,34 @@ async def test_a_server_that_dies_amid_an_answer_is_unavailable(server, client, 
         ("redirect", "SPECCHAT_OLLAMA_URL"),
         ("packed", "packed answer, unasked"),
         ("silent midway", "SPECCHAT_OLLAMA_IDLE_TIMEOUT_S"),
+        ("cut off", "broke: it hung up; ask again"),
     ],
 )
 async def test_advice_fits_the_failure(server, client, hasty, fault, advice):
     server.faults["pull"] = fault
     with pytest.raises(BackendError, match=advice):
         await ask(hasty if fault in TIMED else client, "pull")
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("dial tcp: lookup registry.ollama.ai on 192.0.2.53:53: no such host", "no such host"),
+        ("dial tcp 192.0.2.7:443: connect: connection refused", "connection refused"),
+        ("dial tcp [2001:db8::7]:443: connect: network is unreachable", "network is unreachable"),
+        ("net/http: TLS handshake timeout", "TLS handshake timeout"),
+    ],
+)
+async def test_a_pull_without_a_network_says_what_cannot_be_reached(server, client, words, reason):
+    address = "https://registry.ollama.ai/v2/library/llama3.2/manifests/1b"
+    problem = {"error": f'pull model manifest: Get "{address}": {words}'}
+    server.lines["pull"] = ['{"status":"pulling manifest"}', json.dumps(problem)]
+    with pytest.raises(OllamaAnswerError) as caught:
+        await ask(client, "pull")
+    assert str(caught.value) == (
+        f"Ollama cannot reach registry.ollama.ai: {reason}; see that its machine is online, "
+        "then try again"
+    )
 
 
 async def test_an_answer_without_end_is_stopped(server, client, monkeypatch):

@@ -57,6 +57,10 @@ def test_a_choice_shows_name_quantisation_and_size():
             "Ollama could answer, but Ollama is not running: start it.",
         ),
         (Target("llama:3b", "ollama", LLAMA), "Ollama answers, as you chose."),
+        (
+            Target("llama:3b", "ollama", LLAMA, ollama_problem="Ollama is not running: start it"),
+            "You chose Ollama, but Ollama is not running: start it.",
+        ),
         (Target("llama:3b", entry=replace(LLAMA, fitness="untried")), "Not tried in the engine"),
         (Target("gone:1b", is_gone=True), "gone:1b is not among the models"),
         (
@@ -122,6 +126,13 @@ def test_a_loaded_target_is_left_to_the_state_of_the_engine():
             IDLE,
             "No answers",
             "Ollama is not running",
+        ),
+        (
+            Target("llama:3b", "ollama", LLAMA, ollama_problem="Ollama is not running"),
+            READY,
+            IDLE,
+            "Standard",
+            "the engine is to answer: Ollama is not running",
         ),
         (
             Target("mine", entry=replace(ODD, source="folder"), deputy="llama:3b"),

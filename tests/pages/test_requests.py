@@ -7,6 +7,8 @@ import pytest
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
+from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
 from pages.parts import requests
 
@@ -15,6 +17,7 @@ from pages.parts import requests
 def _drawings_are_kept(monkeypatch):
     for name in ("_create_scriptrunner", "_clear_queue"):
         monkeypatch.setattr(AppSession, name, getattr(AppSession, name))
+    monkeypatch.setattr(ScriptRunner, "_run_script", ScriptRunner._run_script)
     requests.keep_drawings()
 
 
@@ -55,3 +58,20 @@ async def test_runs_asked_for_at_the_end_of_another_begin_after_what_that_drew(m
     AppSession._create_scriptrunner(session, "second")
     await asyncio.sleep(0)
     assert seen == ["what was drawn", "first", "joined by second"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_drawn"),
+    [
+        (RerunData(page_script_hash="models", fragment_id_queue=["pulls"]), False),
+        (RerunData(page_script_hash="chat", fragment_id_queue=["answer"]), True),
+        (RerunData(page_script_hash="models"), True),
+    ],
+    ids=["a part of a page that was left", "a part of the page", "another page"],
+)
+def test_a_part_of_a_page_is_drawn_only_while_that_is_the_page(monkeypatch, wanted, is_drawn):
+    drawn = []
+    monkeypatch.setattr(requests, "_run", lambda _, wanted: drawn.append(wanted))
+    pages = SimpleNamespace(current_page_script_hash="chat")
+    ScriptRunner._run_script(SimpleNamespace(_pages_manager=pages), wanted)
+    assert bool(drawn) == is_drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from utils.advisor.case import Advice, Case, Rule
 from utils.chat.wording import duration, figure, sentence
+from utils.performance_monitor import ratio
 from utils.round_figures import slowdown
 from utils.sizes import size
 
@@ -23,11 +24,26 @@ def _another_wrote(case: Case) -> Advice | None:
     who = " and ".join(answer.servers)
     part = "a part of it" if answer.handovers else "it"
     why = f": {answer.reason}" if answer.reason else ""
+    step = "Choose a model that the engine can load; the Models page says which."
+    if answer.request.model.backend == "ollama":
+        step = "Set “Answered by” to Automatic in the sidebar of the chat: then the engine writes."
     return Advice(
         "The engine did not write it",
         sentence(f"{who} wrote {part}, where nothing can be drafted{why}"),
-        "Choose a model that the engine can load; the Models page says which.",
+        step,
         share=1.0,
+    )
+
+
+def _loaded_in_ollama(case: Case) -> Advice | None:
+    numbers = case.answer.reported
+    if numbers is None or numbers.load_s < LONG_PREFILL_S:
+        return None
+    return Advice(
+        f"{numbers.source} had to load the model",
+        f"{duration(numbers.load_s)} of the wait for the first token went into that.",
+        "The next question comes sooner: the model stays in its memory for some minutes.",
+        share=min(1.0, ratio(numbers.load_s, case.split.total_s + numbers.load_s)),
     )
 
 
@@ -36,10 +52,17 @@ def _slow_prompt(case: Case) -> Advice | None:
     if stats.prefill_s < LONG_PREFILL_S or share < LARGEST_PREFILL_SHARE:
         return None
     new = max(0, stats.prompt_tokens - stats.reused_tokens)
+    finding = (
+        f"{new:,} new tokens were read in {duration(stats.prefill_s)}; "
+        f"{stats.reused_tokens:,} were still in the cache."
+    )
+    if case.answer.servers:
+        # How many of them were in its cache is not told.
+        took = duration(stats.prefill_s)
+        finding = f"It took {took} until the prompt of {stats.prompt_tokens:,} tokens was read."
     return Advice(
         "Reading the prompt took long",
-        f"{new:,} new tokens were read in {duration(stats.prefill_s)}; "
-        f"{stats.reused_tokens:,} were still in the cache.",
+        finding,
         "Leave out attachments and turns that the question does not need; going on in the same "
         "chat keeps what was read.",
         share=share,
@@ -124,6 +147,7 @@ def _short_memory(case: Case) -> Advice | None:
 
 SURROUNDINGS: tuple[Rule, ...] = (
     _another_wrote,
+    _loaded_in_ollama,
     _slow_prompt,
     _grew_slower,
     _beside_the_models,

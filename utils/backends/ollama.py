@@ -32,6 +32,7 @@ from utils.backends.ollama_records import (
     PullProgress,
     RunningModel,
     checked_count,
+    trained_context,
 )
 from utils.errors import OllamaProtocolError, OllamaUnavailableError
 
@@ -77,12 +78,14 @@ class OllamaClient:
         """Return what it knows of a model."""
         with _translated(self.url):
             found = await self._library.show(name)
+        header = found.modelinfo or {}
         return OllamaModelDetails(
             modelfile=found.modelfile or "",
             parameters=found.parameters or "",
             template=found.template or "",
             capabilities=tuple(found.capabilities or ()),
-            architecture=str((found.modelinfo or {}).get("general.architecture", "")),
+            architecture=str(header.get("general.architecture", "")),
+            trained_context=trained_context(header),
         )
 
     async def ps(self) -> tuple[RunningModel, ...]:

@@ -195,7 +195,8 @@ class _Telling:
             prompt_tokens=numbers.prompt_tokens,
             reused_tokens=0,
             completion_tokens=tokens,
-            prefill_s=self._ttft_s,
+            # Before it read the prompt, Ollama may have had to load the model.
+            prefill_s=max(0.0, self._ttft_s - numbers.load_s),
             ttft_s=self._ttft_s,
             # Pieces that were held up arrive at once: writing them took as long as Ollama says.
             decode_s=max(span_s, numbers.answer_s),

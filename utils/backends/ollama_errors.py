@@ -14,7 +14,7 @@ from utils.errors import (
 )
 
 NOT_FOUND, BUSY, SERVER_ERRORS, REDIRECTS = 404, 503, range(500, 600), range(300, 400)
-MAX_SHOWN_CHARS = 300
+MAX_SHOWN_CHARS, MAX_READ_CHARS = 300, 4000
 # Words of Ollama and of the system below it, and what helps; the first that fits counts.
 _ADVICE = (
     ("no space left", "make room on Ollama's disk and pull again: it goes on where it stopped"),
@@ -24,6 +24,13 @@ _ADVICE = (
     ("out of memory", "unload other models, or choose a smaller one"),
     ("does not support", "choose another model"),
 )
+# What httpx says of a server that is gone.
+_HUNG_UP = re.compile("peer closed connection|server disconnected", re.IGNORECASE)
+# What Ollama says of a host it cannot get to: the address it asked, and last the system's reason.
+_NOT_REACHED = re.compile(
+    r"https?://([^/\"\s]+).*: "
+    r"([^:]*(?:no such host|refused|timeout|timed out|unreachable|no route to host)[^:]*)$"
+)
 # What Ollama says of a name that no registry has, or does not give out; 408 and 429 pass.
 _REFUSED_FOR_GOOD = re.compile(r"manifest: (file does not exist|4(?!08|29)\d\d)|invalid model name")
 
@@ -31,6 +38,11 @@ _REFUSED_FOR_GOOD = re.compile(r"manifest: (file does not exist|4(?!08|29)\d\d)|
 def answer_error(text: object, status: int) -> OllamaAnswerError:
     """Return the error for what Ollama says is wrong; a status below 100 means amid an answer."""
     words = " ".join(str(text).split()) or "no reason given"
+    if status < 100 and (cause := _NOT_REACHED.search(words[:MAX_READ_CHARS])):
+        host, reason = (part[:MAX_SHOWN_CHARS] for part in cause.groups())
+        return OllamaAnswerError(
+            f"Ollama cannot reach {host}: {reason}; see that its machine is online, then try again"
+        )
     if len(words) > MAX_SHOWN_CHARS:
         words = words[:MAX_SHOWN_CHARS] + "…"
     if status < 100:
@@ -65,7 +77,8 @@ def connection_error(error: Exception, url: str) -> OllamaUnavailableError:
         )
     if isinstance(error, httpx.ConnectError | ConnectionError):
         return OllamaUnavailableError(f"Ollama is not running at {url}: start it, then ask again")
-    return OllamaUnavailableError(f"the connection to Ollama broke: {_short(error)}; ask again")
+    reason = "it hung up" if _HUNG_UP.search(str(error)) else _short(error)
+    return OllamaUnavailableError(f"the connection to Ollama broke: {reason}; ask again")
 
 
 def sense_error(error: Exception) -> OllamaProtocolError:

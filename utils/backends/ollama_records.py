@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -24,13 +25,17 @@ class OllamaModel:
 
 @dataclass(frozen=True, slots=True)
 class OllamaModelDetails:
-    """What `show` says: the Modelfile made by Ollama, parameters and template as it has them."""
+    """What `show` says: the Modelfile made by Ollama, parameters and template as it has them.
+
+    `trained_context` is 0 where its header does not tell.
+    """
 
     modelfile: str
     parameters: str
     template: str
     capabilities: tuple[str, ...]
     architecture: str
+    trained_context: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +89,9 @@ def checked_count(number: int | None) -> int:
     if not 0 <= count <= MAX_COUNT:
         raise OllamaProtocolError("Ollama counted less than nothing, or more than there can be")
     return count
+
+
+def trained_context(header: Mapping[str, object]) -> int:
+    """Return the context a model was trained for, by its header; 0 where that does not tell."""
+    told = header.get(f"{header.get('general.architecture')}.context_length")
+    return told if isinstance(told, int) and 0 < told <= MAX_COUNT else 0

@@ -68,6 +68,8 @@ def target_sentences(target: Target, settings: Settings) -> str:
 def _place(target: Target, entry: CatalogueEntry) -> str:
     if target.answers_in_ollama:
         if entry.fitness != "unusable":
+            if target.ollama_problem:
+                return sentence(f"you chose Ollama, but {target.ollama_problem}")
             return "Ollama answers, as you chose."
         ollama = f"Ollama could answer, but {target.ollama_problem}"
         answers = "Ollama answers" + ("" if target.is_of_ollama else f" with {target.deputy}")
@@ -144,10 +146,13 @@ def _writer_badge(answer: JobSnapshot) -> Badge | None:
 
 
 def _ollama_badge(target: Target) -> Badge:
+    is_of_engine = target.entry is not None and target.entry.fitness != "unusable"
+    if target.ollama_problem and is_of_engine:
+        return Badge("Standard", f"the engine is to answer: {target.ollama_problem}", "quiet")
     if target.ollama_problem:
         return Badge("No answers", target.ollama_problem, "bad")
     why = "chosen for this model"
-    if target.entry is not None and target.entry.fitness == "unusable":
+    if target.entry is not None and not is_of_engine:
         why = f"cannot speculate: {target.entry.reason}"
     writer = target.name if target.is_of_ollama else target.deputy
     return Badge("Standard", f"{writer} answers through Ollama; {why}", "quiet")
