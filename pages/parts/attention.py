@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import streamlit as st
 
 # A dialog takes the focus for itself once it is there: whoever asks before is not heard.
@@ -32,13 +34,15 @@ export default function ({ data, parentElement }) {
   requestAnimationFrame(ask)
 }
 """
-# Below this width the sidebar lies over the page.
+# Below this width the sidebar lies over the page. What was asked for once is there again whenever
+# the page is come back to.
 CLOSE_SIDEBAR = """
-const closed = new WeakSet()
+const heard = new Set()
 
-export default function ({ parentElement }) {
-  if (closed.has(parentElement) || !matchMedia("(max-width: 768px)").matches) return
-  closed.add(parentElement)
+export default function ({ data }) {
+  if (heard.has(data.asked)) return
+  heard.add(data.asked)
+  if (!matchMedia("(max-width: 768px)").matches) return
   document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click()
 }
 """
@@ -60,11 +64,11 @@ def draw_focus(key: str, *, escape: str = "") -> None:
 
 def leave_sidebar() -> None:
     """Have the sidebar closed at the next drawing, where it covers the page."""
-    st.session_state[_LEAVES] = st.session_state.get(_LEAVES, 0) + 1
+    st.session_state[_LEAVES] = uuid4().hex
 
 
 def draw_leaving() -> None:
     """Close the sidebar, once each time that was asked for; call it outside of the sidebar."""
-    if times := st.session_state.get(_LEAVES, 0):
+    if asked := st.session_state.get(_LEAVES):
         with st.container(key="unseen_leaving", height=1, border=False):
-            _close_sidebar(key=f"leaving_{times}", height="content")
+            _close_sidebar(data={"asked": asked}, key="leaving", height="content")

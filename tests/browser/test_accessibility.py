@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 
 from config import RolloutConfig
-from tests.browser.walk import ask, compare, go_to, open_folds, wait_until_drawn
+from tests.browser.walk import ask, compare, go_to, open_folds, wait_until_still
 from tests.experiments.simulated import outcome
 from tests.ollama_server import OllamaServer
 from tests.served_app import served_app
@@ -76,7 +76,7 @@ def findings(page, *rules):
     found = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 900})
-        wait_until_drawn(page)
+        wait_until_still(page)
         found += [
             f"at {width} px: {each}" for each in page.evaluate(FINDINGS, [STREAMLITS_OWN, rules])
         ]

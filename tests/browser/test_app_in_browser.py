@@ -3,14 +3,16 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.walk import IS_DRAWN
+from tests.browser.walk import wait_until_drawn
 
 pytestmark = pytest.mark.browser
 
 ANSWER = '[aria-label="Chat message from assistant"]'
 PANEL = ".st-key-live_upper_acceptance"
 LINE = f"{PANEL} .js-line"
+CLICKS = 3
 LONGER = "([all, than]) => [...document.querySelectorAll(all)].at(-1)?.innerText.length > than"
 REDRAWN = """([line, before]) => {
   const now = document.querySelector(line)?.getAttribute("d");
@@ -40,8 +42,7 @@ def stop(page):
     bottom = page.get_by_test_id("stBottomBlockContainer")
     bottom.get_by_role("button", name=re.compile("^Stop")).click()
     page.get_by_role("button", name="Regenerate").wait_for()
-    # A click while the page is still being drawn may be lost.
-    page.wait_for_function(IS_DRAWN)
+    wait_until_drawn(page)
 
 
 def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app, visit):
@@ -52,7 +53,7 @@ def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app,
         figures = page.get_by_text(re.compile(r"tokens/s .* accepted .* first token"))
         figures.wait_for()
         assert "the embedded draft" in figures.inner_text()
-        assert page.locator(LINE).count() == 1
+        expect(page.locator(LINE)).to_have_count(1)
 
         page.get_by_text("Speculative decoding", exact=True).click()
         page.get_by_text("speculative decoding is switched off").wait_for()
@@ -110,14 +111,24 @@ def test_clicks_a_second_tab_and_a_reload_leave_a_running_answer_alone(endless_a
         second.get_by_text(re.compile("tokens/s .* stopped")).wait_for()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_the_whole_chat_in_its_width(app, visit, dark):
-    with visit(app.url, width=390, height=844, dark=dark) as page:
-        ask(page, "What is speculative decoding?")
-        page.get_by_role("button", name="Regenerate").wait_for()
+def test_no_click_is_lost_while_an_answer_is_written(endless_app, visit):
+    with visit(endless_app.url) as page:
+        ask(page, "Tell me a long story about a wolf.")
+        wait_for_text(page)
+        fold = page.get_by_test_id("stSidebar").get_by_text("Sampling", exact=True)
+        inside = page.get_by_role("spinbutton", name="Seed")
+        sources = page.get_by_text("drafted, and accepted by the target")
+        for state in ("visible", "hidden") * CLICKS:
+            fold.click()
+            inside.wait_for(state=state)
+            page.get_by_text("Show token sources").click()
+            sources.wait_for(state=state)
+        stop(page)
 
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.get_by_role("button", name="Regenerate").scroll_into_view_if_needed()
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_is_as_dark_as_the_system(app, visit, dark):
+    with visit(app.url, dark=dark) as page:
         color = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
         brightness = sum(map(int, re.findall(r"\d+", color)[:3])) / 3
         assert (brightness < 60) if dark else (brightness > 200)
@@ -125,9 +136,11 @@ def test_a_phone_shows_the_whole_chat_in_its_width(app, visit, dark):
 
 def test_the_browser_itself_refuses_what_a_model_might_try(app, visit):
     def leak():
-        with visit(app.url) as page:
+        with (
+            visit(app.url) as page,
+            page.expect_console_message(lambda message: message.type == "error"),
+        ):
             page.evaluate("new Image().src = 'http://192.0.2.1/leak.png'")
-            page.wait_for_timeout(200)
 
     with pytest.raises(AssertionError, match="Content Security Policy"):
         leak()

@@ -6,20 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser.walk import go_to
+
 pytestmark = pytest.mark.browser
 
 PICTURE = b"\x89PNG\r\n\x1a\n"
 SIDE = ".st-key-race_side_a"
 LONGER = "([side, than]) => document.querySelector(side)?.innerText.length > than"
-
-
-def open_compare(page):
-    if page.viewport_size["width"] < 640:
-        page.get_by_test_id("stExpandSidebarButton").click()
-    page.get_by_role("link", name="Compare").click()
-    page.get_by_role("heading", name="Compare").wait_for()
-    if page.viewport_size["width"] < 640:
-        page.get_by_test_id("stSidebarCollapseButton").get_by_role("button").click()
 
 
 def set_number(page, label, count):
@@ -40,7 +33,7 @@ def save(page, press):
 
 def test_two_ways_race_to_a_verdict_that_can_be_kept(app, visit):
     with visit(app.url) as page:
-        open_compare(page)
+        go_to(page, "Compare")
         start(page)
         page.get_by_text("All 8 of 8 runs").wait_for()
         page.get_by_text(re.compile("95 % interval")).wait_for()
@@ -61,21 +54,20 @@ def test_a_running_comparison_outlives_a_reload_and_a_page_switch_and_is_stopped
     endless_app, visit
 ):
     with visit(endless_app.url) as page:
-        open_compare(page)
+        go_to(page, "Compare")
         set_number(page, "Longest answer", 1000)
         start(page)
         page.wait_for_function(LONGER, arg=[SIDE, 120])
         seen = len(page.locator(SIDE).inner_text())
 
-        page.get_by_role("link", name="Chat").click()
-        page.get_by_placeholder("Ask something").wait_for()
-        page.get_by_role("link", name="Compare").click()
+        go_to(page, "Chat")
+        go_to(page, "Compare")
         page.wait_for_function(LONGER, arg=[SIDE, seen])
         seen = len(page.locator(SIDE).inner_text())
 
         second = page.context.new_page()
         second.goto(page.url.replace("/compare", "/"))
-        open_compare(second)
+        go_to(second, "Compare")
         second.wait_for_function(LONGER, arg=[SIDE, seen])
 
         page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
@@ -83,10 +75,9 @@ def test_a_running_comparison_outlives_a_reload_and_a_page_switch_and_is_stopped
             tab.get_by_text("Stopped after 1 of 8 runs").wait_for()
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_blind_comparison_on_a_phone_is_voted_on_and_told(app, visit, dark):
-    with visit(app.url, width=390, height=844, dark=dark) as page:
-        open_compare(page)
+def test_a_blind_comparison_on_a_phone_is_voted_on_and_told(app, visit):
+    with visit(app.url, width=390, height=844) as page:
+        go_to(page, "Compare")
         set_number(page, "Runs each", 1)
         page.get_by_text("Blind", exact=True).click()
         start(page)

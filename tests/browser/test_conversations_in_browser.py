@@ -3,22 +3,17 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.test_app_in_browser import ANSWER, ask, length, stop, wait_for_text
-from tests.browser.walk import IS_DRAWN
+from tests.browser.walk import ask as say
+from tests.browser.walk import go_to, wait_until_drawn, wait_until_still
 from tests.served_app import served_app
 
 pytestmark = pytest.mark.browser
 
 SHORT = {"SPECCHAT_SAMPLING__MAX_TOKENS": "16"}
 SEARCH = "Words of a question or an answer"
-
-
-def say(page, question):
-    ask(page, question)
-    page.get_by_role("button", name="Regenerate").wait_for()
-    # A click while the page is still being drawn may be lost.
-    page.wait_for_function(IS_DRAWN)
 
 
 def new_chat(page):
@@ -49,6 +44,7 @@ def test_chats_and_settings_are_there_after_the_app_was_started_again(visit, tmp
         page.get_by_text("speculative decoding is switched off").wait_for()
         cookies = page.context.cookies()
     with served_app(**kept) as app, visit(app.url) as page:
+        wait_until_drawn(page)
         assert row(page, "What is a draft?").count() == 0
         page.context.add_cookies(cookies)
         page.reload()
@@ -124,6 +120,16 @@ def test_on_a_phone_the_list_makes_room_for_the_chat_that_is_opened(short_app, v
         page.get_by_test_id("stExpandSidebarButton").wait_for()
         page.locator(ANSWER).wait_for()
 
+        # Once is enough: whoever opens it again for another page has it open.
+        go_to(page, "Models")
+        page.get_by_test_id("stExpandSidebarButton").click()
+        page.get_by_role("link", name="Chat", exact=True).click()
+        page.locator(ANSWER).wait_for()
+        closing = page.locator("[class*=st-key-unseen_leaving] [data-testid^=stBidiComponent]")
+        closing.first.wait_for(state="attached")
+        wait_until_still(page)
+        expect(page.get_by_test_id("stSidebar")).to_have_attribute("data-collapsed", "false")
+
 
 def test_two_tabs_show_two_chats_of_one_list(endless_app, visit):
     with visit(endless_app.url) as page:
@@ -143,6 +149,8 @@ def test_a_new_name_is_taken_on_enter_only(short_app, visit):
         say(page, "Of owls")
         field = page.get_by_role("textbox", name="New name")
         choose(page, "Of owls", "Rename")
+        # Until then nothing in the page knows of the key.
+        expect(field).to_be_focused()
         field.fill("Of eagles")
         field.press("Escape")
         row(page, "Of owls").wait_for()
@@ -151,7 +159,7 @@ def test_a_new_name_is_taken_on_enter_only(short_app, visit):
         choose(page, "Of owls", "Rename")
         field.fill("Of eagles")
         page.get_by_placeholder("Ask something").click()
-        page.wait_for_function(IS_DRAWN)
+        wait_until_drawn(page)
         page.reload()
         row(page, "Of owls").wait_for()
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_app_in_browser import ask
+from tests.browser.walk import go_to
 from tests.served_app import served_app
 
 pytestmark = pytest.mark.browser
@@ -28,11 +29,6 @@ def browser_id(page):
     return {cookie["name"]: cookie["value"] for cookie in page.context.cookies()}[COOKIE]
 
 
-def open_experiments(page):
-    page.get_by_role("link", name="Experiments").click()
-    page.get_by_role("heading", name="Experiments").wait_for()
-
-
 def wait_for_answers(page, count):
     page.get_by_text(re.compile(r"tokens/s .* first token")).nth(count - 1).wait_for()
 
@@ -49,7 +45,7 @@ def test_a_rated_answer_is_counted_and_the_stop_switch_reaches_every_browser(
             rating.get_by_role("radio").nth(place).click()
             expect(rating.get_by_role("radio").nth(place)).to_be_checked()
 
-        open_experiments(page)
+        go_to(page, "Experiments")
         page.get_by_text("This browser drafts, by chance; its answers count.").wait_for()
         page.get_by_text(re.compile("1 speculative answer, and no standard one")).wait_for()
         with page.expect_download() as download:
@@ -80,12 +76,3 @@ def test_a_browser_is_known_again_after_a_reload_and_in_a_second_tab(app, visit)
         second.get_by_placeholder("Ask something").wait_for()
         assert browser_id(second) == first
         assert COOKIE not in page.evaluate("document.cookie"), "no script can read it"
-
-
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_shows_the_experiment_in_its_width(app, visit, dark):
-    with visit(app.url, width=390, height=844, dark=dark) as page:
-        page.get_by_test_id("stExpandSidebarButton").click()
-        open_experiments(page)
-        page.get_by_text("Counted since").wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390

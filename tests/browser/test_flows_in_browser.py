@@ -5,11 +5,38 @@ from __future__ import annotations
 import re
 
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
 
 from tests.browser import walk
 from tests.browser.test_app_in_browser import ask, length, stop, wait_for_more_text, wait_for_text
 
 pytestmark = pytest.mark.browser
+
+LEAVES = 4
+COUNT_DRAWINGS = """() => {
+  window.drawings = 0
+  new MutationObserver(() => window.drawings++).observe(
+    document.querySelector(".stApp"), { attributeFilter: ["data-test-script-state"] })
+}"""
+
+
+def repeat_last_part(socket):
+    """Between page and app: when a page is left, its last part is asked for once more.
+
+    A slow browser does that: it learns of the new page after it has asked for one it already left.
+    """
+    server, parts = socket.connect_to_server(), []
+
+    def pass_on(frame):
+        server.send(frame)
+        asked = BackMsg.FromString(frame).rerun_script
+        if asked.fragment_id:
+            parts.append(frame)
+        elif parts:
+            server.send(parts.pop())
+            parts.clear()
+
+    socket.on_message(pass_on)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1400, False), (390, True)])
@@ -28,6 +55,22 @@ def test_an_answer_goes_on_while_another_page_is_looked_at(endless_app, visit, w
         walk.go_to(page, "Experiments")
         walk.go_to(page, "Chat")
         assert figures.inner_text() == kept
+
+
+def test_a_part_of_a_page_asked_for_after_it_was_left_harms_no_other_page(endless_app, visit):
+    with visit(endless_app.url) as page:
+        page.route_web_socket(re.compile("_stcore/stream"), repeat_last_part)
+        page.reload()
+        page.get_by_placeholder("Ask something").wait_for()
+        ask(page, "Tell me a long story about a mole.")
+        wait_for_text(page)
+        for _ in range(LEAVES):
+            walk.go_to(page, "Models")
+            page.evaluate(COUNT_DRAWINGS)
+            page.wait_for_function("window.drawings > 4")
+            assert page.get_by_role("heading", name="Models", exact=True).is_visible()
+            walk.go_to(page, "Chat")
+        stop(page)
 
 
 @pytest.mark.parametrize("name", ["Compare", "Experiments", "Performance", "Models"])

@@ -3,13 +3,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_app_in_browser import ask
+from tests.browser.walk import go_to
 
 pytestmark = pytest.mark.browser
-
-
-def open_models(page):
-    page.get_by_role("link", name="Models").click()
-    page.get_by_role("heading", name="Models").wait_for()
 
 
 def card(page, name):
@@ -23,11 +22,6 @@ def delete(page, name, decision):
     dialog.wait_for(state="detached")
 
 
-def ask(page, question):
-    page.get_by_placeholder("Ask something").fill(question)
-    page.keyboard.press("Enter")
-
-
 def figures(page, words):
     """The line under a finished answer; while it is written, the same words do not open."""
     return page.get_by_test_id("stExpander").filter(has_text=re.compile(f"tokens/s.*{words}"))
@@ -37,7 +31,7 @@ def test_a_model_is_pulled_with_a_break_and_answers_and_another_is_deleted(app_w
     ollama = app_with_ollama
     ollama.hold_pulls()
     with visit(ollama.app.url) as page:
-        open_models(page)
+        go_to(page, "Models")
         page.get_by_label("Pull a model").fill("tale")
         page.keyboard.press("Enter")
         page.get_by_text(re.compile("^0 of 0 MB|pulling")).first.wait_for()
@@ -49,7 +43,7 @@ def test_a_model_is_pulled_with_a_break_and_answers_and_another_is_deleted(app_w
         card(page, "tale:latest").get_by_text("Not tried yet").wait_for()
 
         delete(page, "demo-draft:latest", "Keep it")
-        assert card(page, "demo-draft:latest").count() == 1
+        expect(card(page, "demo-draft:latest")).to_have_count(1)
         delete(page, "demo-draft:latest", "Delete")
         card(page, "demo-draft:latest").wait_for(state="detached")
         assert [body["model"] for body in ollama.registry.server.asked_of("delete")] == [

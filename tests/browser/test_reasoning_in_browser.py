@@ -79,9 +79,8 @@ def app(thinker, tmp_path_factory) -> Iterator[ServedApp]:
             process.communicate(timeout=15)
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_a_thought_is_folded_and_stays_as_the_user_left_it(app, visit, dark):
-    with visit(app.url, dark=dark) as page:
+def test_a_thought_is_folded_and_stays_as_the_user_left_it(app, visit):
+    with visit(app.url) as page:
         page.get_by_placeholder("Ask something").fill("What is two and two?")
         page.keyboard.press("Enter")
         page.get_by_text("Thinking").wait_for()

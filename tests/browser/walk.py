@@ -8,6 +8,9 @@ from playwright.sync_api import Page
 
 NARROW = 640
 IS_DRAWN = "document.querySelector('.stApp').dataset.testScriptState === 'notRunning'"
+# What moves without end, as a sign that something goes on, is not waited for.
+IS_STILL = """document.getAnimations().every(({ effect, playState }) =>
+  playState !== "running" || effect?.getComputedTiming().endTime === Infinity)"""
 OPEN_FOLDS = """() => {
   const closed = document.querySelectorAll("[data-testid=stExpander] details:not([open]) > summary")
   closed.forEach(fold => fold.click())
@@ -18,6 +21,12 @@ OPEN_FOLDS = """() => {
 def wait_until_drawn(page: Page) -> None:
     """Wait until the script of the page has come to its end."""
     page.wait_for_function(IS_DRAWN)
+
+
+def wait_until_still(page: Page) -> None:
+    """Wait until all is drawn and at its place."""
+    wait_until_drawn(page)
+    page.wait_for_function(IS_STILL)
 
 
 def ask(page: Page, question: str) -> None:
