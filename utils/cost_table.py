@@ -64,6 +64,11 @@ class CostTable:
         """The cost of a pass over one token that follows another such."""
         return self._seconds[0]
 
+    @property
+    def plain_notes(self) -> int:
+        """How many passes over one token that followed another such were learnt from."""
+        return self._notes[0]
+
     def padded_width(self, width: int, limit: int) -> int:
         """Return the width from `width` up to `limit` whose pass costs least."""
         if limit <= width or width > self.max_width:

@@ -314,6 +314,18 @@ def test_lookup_alone_says_which_draft_was_not_to_be_had_and_when_nothing_repeat
     assert portfolio.mode == Mode("speculative", "lookup", "draft x is too large")
 
 
+def test_the_first_answers_begin_plain_where_passes_are_short():
+    world = Clocked({1: 0.001, 17: 0.0012}, 0.00001)
+    record = DraftingRecord(world.costs, draft_token_s=world.draft_s)
+    model = ScriptedModel(0.95, random.Random(1))
+    answers = [run(world, model, tokens=60, record=record)[2] for _ in range(5)]
+    for lengths in answers[:4]:
+        assert lengths[:4] == [0, 0, 0, 0]
+        assert lengths[4] > 0
+    assert answers[4][0] > 0
+    assert run(Clocked(FLAT, 0.05), model, tokens=60)[2][0] > 0
+
+
 def test_without_fallback_a_model_that_fails_fails_the_answer():
     record = DraftingRecord(Clocked(FLAT, 0.05).costs, draft_token_s=0.05)
 

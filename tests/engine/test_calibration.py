@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from utils.engine.calibration import keep, recall
+from config import ModelOptions
+from tests.tiny_gguf import write_tiny_gguf
+from utils.engine import calibration
+from utils.engine.calibration import calibrate, keep, recall
+from utils.llama.model import LlamaModel
+from utils.performance_monitor import PlainClock
 
 
 def test_times_are_kept_for_the_next_time(tmp_path):
@@ -25,3 +30,24 @@ def test_times_are_kept_for_the_next_time(tmp_path):
 def test_times_that_cannot_be_are_measured_again(tmp_path, passes):
     keep(tmp_path / "costs", passes)
     assert recall(tmp_path / "costs") is None
+
+
+@pytest.mark.parametrize(("best_s", "is_kept"), [(1.0, True), (1e-9, False)])
+async def test_times_are_not_kept_where_steps_are_far_slower_than_the_best_of_them(
+    tmp_path, monkeypatch, best_s, is_kept
+):
+    passes = {8: {1: best_s, 4: 2 * best_s}}
+    monkeypatch.setattr(calibration, "time_passes", lambda *_, **__: passes)
+    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    with LlamaModel.open(path, ModelOptions(context_tokens=256)) as model:
+        costs = await calibrate(
+            model.session,
+            model.vocabulary,
+            [1, 2, 3],
+            clock=PlainClock(),
+            max_rows=4,
+            should_stop=lambda: False,
+            kept=tmp_path / "costs",
+        )
+    assert costs is not None
+    assert (recall(tmp_path / "costs") == passes) is is_kept

@@ -29,6 +29,7 @@ PAYBACK_ROUNDS = 10
 # A look at what could be drafted takes some 30 us, which shows where passes are short.
 RESTED_ROUNDS, SHORT_PASS_S = 4, 0.003
 LEAST_SURVIVAL = 0.05
+PLAIN_NOTES, PLAIN_BEGINNING = 12, 4
 T = TypeVar("T")
 
 
@@ -87,7 +88,7 @@ class Portfolio:
         self._features.clear()
         self._copied, self._drafted = [], 0
         self._probes = False
-        if cap < 1 or self._rests():
+        if cap < 1 or self._times_plain(token_ids) or self._rests():
             return Draft()
         if self._lookup is not None:
             self._lookup.observe(token_ids)
@@ -175,6 +176,18 @@ class Portfolio:
     def _must_wait(self, token_ids: Sequence[int], lag: int) -> bool:
         """Let the first token out before the draft reads a long prompt."""
         return lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens
+
+    def _times_plain(self, token_ids: Sequence[int]) -> bool:
+        """Begin the first answers plain where passes are short.
+
+        What the processor's caches do to those shows only amid other work, not while calibrating.
+        """
+        costs, begun = self._record.costs, len(token_ids) - self._prompt_tokens
+        return (
+            begun < PLAIN_BEGINNING
+            and costs.plain_notes < PLAIN_NOTES
+            and self._record.pass_s[0] <= SHORT_PASS_S
+        )
 
     def _rests(self) -> bool:
         """Tell whether to look no further in this round: drafting is off, and passes are short."""

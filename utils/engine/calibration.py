@@ -28,6 +28,10 @@ LOGIT_BIASES = 64
 WIDTHS = (1, 4, 8, 2, 16, 6, 3, 12, 5, 17, 7, 10, 14, 9, 11, 13, 15, 24, 32, 48, 64)
 DEEP_WIDTHS = (1, 4, 8, 16, 2)
 PASS_RUNS, PLAIN_ROW, CACHED_PASS_S = 6, 3, 0.01
+# Where steps take so much longer than the best of them others are at work: nothing to be kept.
+MOST_OF_BEST = 2.0
+# Between two passes tokens are chosen and told; threads that wait so long have gone to sleep.
+PAUSE_S = 50e-6
 PASS_BUDGET_S, DEEP_BUDGET_S = 1.5, 0.7
 DEEP_TOKENS = 1024
 FEWEST_DEEP_TOKENS = 256
@@ -48,8 +52,9 @@ async def calibrate(
     """Time plain steps after `prompt` through the real loop, into `clock`, then passes by width.
 
     Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, or else
-    measured, for some two seconds at most, and kept there. Forgets the text. Returns None where
-    it was stopped before there was anything. Raises `TargetError` if the target fails.
+    measured, for some two seconds at most, and kept there if the machine was quiet. Forgets the
+    text. Returns None where it was stopped before there was anything. Raises `TargetError` if the
+    target fails.
     """
     prompt = prompt[: session.n_ctx // 2]
     steps = await _time_steps(session, vocabulary, prompt, should_stop)
@@ -60,10 +65,11 @@ async def calibrate(
     session.rollback(0)
     costs = None
     if passes and steps and is_sound(passes):
-        if is_new and kept and not should_stop():
+        shallow = passes[min(passes)]
+        is_quiet = median(steps) <= MOST_OF_BEST * shallow[1]
+        if is_new and is_quiet and kept and not should_stop():
             keep(kept, passes)
         costs = CostTable(passes, max_width=max_rows)
-        shallow = passes[min(passes)]
         # Kept times are those of another day: only their ratios count.
         costs.pace = 1.0 if is_new else median(steps) / shallow[1]
         clock.learn(shallow, median(steps) / costs.pace)
@@ -174,7 +180,9 @@ def _time_widths(
 
 
 def _time_pass(session: ModelSession, token_ids: list[int], rows: int) -> float:
-    begin, depth = perf_counter(), len(session.cached)
+    depth, pause_end = len(session.cached), perf_counter() + PAUSE_S
+    while (begin := perf_counter()) < pause_end:
+        pass
     session.decode(token_ids, rows=rows)
     seconds = perf_counter() - begin
     session.rollback(depth)
