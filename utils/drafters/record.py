@@ -43,7 +43,7 @@ class DraftingRecord:
 
     def begin_answer(self) -> None:
         """Look again soon: another question is another text."""
-        self._probe_gap = min(self._probe_gap, 4 * FIRST_PROBE_TOKENS)
+        self._probe_gap = min(self._probe_gap, FIRST_PROBE_TOKENS)
         self.margins.begin_answer()
 
     @property
