@@ -36,6 +36,7 @@ from benchmarks.tables import text_table
 from benchmarks.traces import measured_costs, record_traces
 from benchmarks.upkeep import controller_share, measure_memory
 from config import ModelOptions, SamplingParams
+from utils.errors import ModelError
 from utils.prompt_suite import Suite, load_suite
 
 LOOP_RUNS, LOOP_TOKENS = 5, 64
@@ -106,11 +107,12 @@ def _measure_pair(report: Report, rig: Rig, options: argparse.Namespace) -> None
             _measure_peers(rig, suite, setting, options),
             rig.costs,
         )
-        if "bounds" not in options.skip and rig.draft is not None and is_compared:
-            result.most = _most(rig, suite, setting)
         result.other_load = watch.others()
         report.pairs.append(result)
         _write(report, options)
+        if "bounds" not in options.skip and is_compared:
+            result.most = _most(rig, suite, setting)
+            _write(report, options)
     if "latency" not in options.skip:
         report.latencies += [
             measure_latency(rig, suite, way) for way in (PLAIN, *ways_of(options)[:1])
@@ -130,11 +132,18 @@ def _measure_peers(
 
 
 def _most(rig: Rig, suite: Suite, setting: Setting) -> Speedups | None:
-    """Return the most that could be reached without foresight, at the costs met while measuring."""
+    """Return the most that could be reached without foresight, at the costs met while measuring.
+
+    None where nothing was drafted, or where the draft has other tokens than the target.
+    """
     costs = rig.met_costs()
-    if costs is None:
+    if costs is None or not rig.has_same_tokens:
         return None
-    return expect(record_traces(rig, suite, setting.sampling), costs)
+    try:
+        return expect(record_traces(rig, suite, setting.sampling), costs)
+    except ModelError as error:
+        _tell(f"the most that could be reached is not known: {error}")
+        return None
 
 
 def _replay(options: argparse.Namespace) -> None:
@@ -154,8 +163,13 @@ def _replay(options: argparse.Namespace) -> None:
 def _judge(options: argparse.Namespace) -> None:
     suite = load_suite(options.suite, limit=options.prompts or GATE_PROMPTS)
     target, draft = _pairs(options)[0]
+    watch = LoadWatch()
     with Rig(target, draft, _model_options(options)) as rig:
         problems = run_gate(rig, suite, _tell)
+    warning = load_warning(watch.others())
+    if problems and warning and not options.busy:
+        print(f"gate: nothing was judged, {warning}")
+        return
     if problems:
         sys.exit("gate: " + "\n      ".join(problems))
     print("gate: drafting gains, no category is slower, and plain decoding keeps up")

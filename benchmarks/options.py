@@ -36,7 +36,8 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     options = parser.parse_args(arguments)
     if options.sweep:
         options.lengths = SWEEP
-    if options.what == "gate" and not options.grow and options.target == [TARGET]:
+    is_own = options.grow or options.target != [TARGET] or options.draft != DRAFT
+    if options.what == "gate" and not is_own:
         options.grow, options.types = GATE_SIZE, [GATE_TYPE]
     options.drafters = options.drafters or (SWEPT if options.sweep else ALL_DRAFTERS)
     if options.depth and not options.prompts:

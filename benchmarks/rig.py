@@ -111,6 +111,7 @@ class Rig:
         self.draft = LlamaModel.open(draft, options) if draft else None
         self.template = template_for(self.target.chat_template, self.target.vocabulary)
         self.decoder = SpeculativeDecoder(self.target.session, self.target.vocabulary)
+        self.has_same_tokens = False
         self._make_drafter = self._fit()
         self._draft_token_s = self._settle_draft()
         self._table: CostTable | None = None
@@ -188,6 +189,9 @@ class Rig:
         check = check_pair(self.target.header, self.draft.header)
         if not check.compatible:
             raise ValueError(f"the draft does not suit the target: {check.reason}")
+        if not self.target.can_rollback:
+            raise ValueError("the target cannot take tokens back: it is a recurrent model")
+        self.has_same_tokens = check.fit == "same"
         return fit_models(self.target, self.draft, check)
 
     def _portfolio(self, verifier: VerifierName) -> Portfolio:
@@ -198,7 +202,7 @@ class Rig:
             self._model_drafter(),
             LookupDrafter(),
             self._records[verifier],
-            max_draft_tokens=MAX_DRAFT_TOKENS,
+            max_draft_tokens=min(MAX_DRAFT_TOKENS, self.target.returnable_tokens),
             fallback_enabled=False,
         )
 
@@ -267,10 +271,11 @@ class Rig:
         parts: list[str] = []
         slowest_s = 0.0
         stats: GenerationStats | None = None
+        longest = min(way.speculative.max_draft_tokens, max(1, self.target.returnable_tokens))
         async for event in self.decoder.generate(
             prompt,
             sampling=sampling,
-            speculative=way.speculative,
+            speculative=way.speculative.model_copy(update={"max_draft_tokens": longest}),
             drafter=self._drafter(way),
             portfolio=self._portfolio(way.verifier) if way.drafter == "adaptive" else None,
         ):

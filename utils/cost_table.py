@@ -79,8 +79,8 @@ class CostTable:
     def note(self, width: int, seconds: float, *, is_plain: bool = False) -> None:
         """Learn from a pass. One slow pass says little, so its surprise is clipped.
 
-        Pace and cost take in the same surprise: a spike pushes both up, and as the pace comes back
-        so does the cost. Clipped further, it would sink a little with each spike.
+        After the first passes pace and cost take in the same surprise: a spike pushes both up, and
+        as the pace comes back so does the cost. Clipped further, it would sink with each spike.
         """
         if not 1 <= width <= self.max_width or seconds <= 0:
             return

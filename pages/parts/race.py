@@ -30,7 +30,10 @@ def open_race() -> Race | None:
     found = next(filter(None, (board.find(name) for name in names if name)), None)
     race = found or board.newest(session.owner())
     if race is not None:
-        st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
+        st.session_state[_HELD] = race.id
+        # Whatever is put there is sent to the browser, the same once more too.
+        if names[0] != race.id:
+            st.query_params[PARAMETER] = race.id
     else:
         st.query_params.pop(PARAMETER, None)
     return race

@@ -115,6 +115,7 @@ def test_a_sweep_takes_all_lengths_of_the_draft_beside_adaptive():
 def test_the_gate_judges_a_grown_pair_unless_told_which():
     assert parse(["gate"], "").grow == "100m"
     assert parse(["gate", "--target", "mine.gguf"], "").grow is None
+    assert parse(["gate", "--draft", "mine.gguf"], "").grow is None
     assert parse([], "").grow is None
 
 

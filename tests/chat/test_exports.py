@@ -212,6 +212,10 @@ def test_a_part_that_is_missing_or_of_another_chat_is_told_of(long_files, conver
     whole = to_json(conversation)
     with pytest.raises(RequestError, match="import one chat after the other"):
         from_parts([whole, whole], "me")
+    data = json.loads(first)
+    many = [json.dumps(data | {"parts": 10**15, "part": part}) for part in range(1, 65)]
+    with pytest.raises(RequestError, match="no parts of one chat"):
+        from_parts(many, "me")
 
 
 def test_a_chat_that_fits_in_a_file_is_one_file(conversation):

@@ -11,7 +11,7 @@ from utils.chat.race_archive import RaceArchive
 from utils.chat.race_runs import RunningRace
 from utils.chat.race_snapshots import verdict
 from utils.chat.races import RaceBoard
-from utils.errors import EngineCrashedError, RequestError
+from utils.errors import EngineCrashedError, RequestError, StorageError
 from utils.events import Started
 from utils.storage.database import Database
 
@@ -238,6 +238,23 @@ def test_a_race_runs_where_nothing_can_be_kept_and_the_board_says_so(engine, boa
     assert races.find(race.id) is race
     assert "not kept at present" in races.problem
     assert races.kept("ann") == []
+
+
+def test_a_board_that_can_read_and_not_write_says_so_until_it_can(
+    engine, board, database, monkeypatch
+):
+    def full(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    races = RaceBoard(archive=lambda: RaceArchive(database))
+    monkeypatch.setattr(RaceArchive, "save", full)
+    _ended_race(engine, board, races)
+    assert races.kept("ann") == []
+    assert "the disk is full" in races.problem
+    monkeypatch.undo()
+    race = _ended_race(engine, board, races)
+    assert races.problem == ""
+    assert [kept.id for kept in races.kept("ann")] == [race.id]
 
 
 def test_a_race_that_cannot_be_read_is_not_found(engine, board, kept_races, database):

@@ -126,6 +126,23 @@ def test_a_cut_may_be_followed_by_a_deeper_one(hybrid, reread):
     assert not reread
 
 
+def test_where_the_kept_state_cannot_be_taken_back_all_is_read_again(
+    any_recurrent, reread, monkeypatch
+):
+    session = session_of(any_recurrent)
+    fresh = after(any_recurrent, [*TEXT[:43], 7])
+    session.decode(TEXT[:40], rows=0)
+    for token_id in TEXT[40:48]:
+        session.decode([token_id], rows=1)
+    reread.clear()
+    monkeypatch.setattr(native, "llama_state_seq_set_data_ext", lambda *_: 0)
+    session.rollback(43)
+    assert sum(reread) == 43
+    assert list(session.cached) == TEXT[:43]
+    agreed = session.decode([7], rows=1)[0]
+    assert np.square(agreed - fresh).mean() <= 0.01 * fresh.var()
+
+
 def test_before_the_last_pass_there_is_nothing_to_go_back_to(hybrid, reread):
     session = session_of(hybrid)
     fresh = after(hybrid, [*TEXT[:43], 7])

@@ -103,7 +103,7 @@ def _check_complete(places: Sequence[tuple[str, int, int]]) -> None:
     missing = [part for part in range(1, min(parts, MAX_PARTS) + 1) if part not in given]
     if missing:
         raise RequestError(f"part {missing[0]} of {parts} is missing: choose all parts together")
-    if given != list(range(1, parts + 1)):
+    if len(given) != parts or given != list(range(1, len(given) + 1)):
         raise RequestError("these files are no parts of one chat: import one chat after the other")
 
 

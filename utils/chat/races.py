@@ -104,11 +104,19 @@ class RaceBoard:
         # What another run of the app goes on with is read anew each time.
         if seen.error != ELSEWHERE:
             with self._lock:
+                # Another window may have opened it meanwhile, and voted.
+                if (held := self._races.get(race_id)) is not None:
+                    return held
                 self._hold(race)
         return race
 
     def _keep(self, race: RaceSnapshot) -> None:
-        self._ask(lambda archive: archive.save(race), None)
+        def save(archive: RaceArchive) -> None:
+            archive.save(race)
+            # Reading goes on where nothing can be written: only this tells that it can.
+            self.problem = ""
+
+        self._ask(save, None)
 
     def _ask(self, act: Callable[[RaceArchive], T], default: T) -> T:
         """Return what the archive answers, `default` where there is none or it fails."""
@@ -121,7 +129,6 @@ class RaceBoard:
                 logger.warning("comparisons are not kept: %s", error)
             self.problem = f"comparisons are not kept at present: {error}"
             return default
-        self.problem = ""
         return answer
 
     def _of(self, owner: str) -> list[Race]:

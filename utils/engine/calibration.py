@@ -15,6 +15,7 @@ from config import ModelOptions, SamplingParams, Settings, SpeculativeConfig
 from utils.cost_table import CostTable, PassTimes, is_plausible, is_sound
 from utils.events import Tokens
 from utils.llama.probe import entry_of
+from utils.llama.short_passes import wait_as_between_passes
 from utils.model_session import ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
 from utils.speculative_decoding import SpeculativeDecoder
@@ -28,10 +29,8 @@ LOGIT_BIASES = 64
 WIDTHS = (1, 4, 8, 2, 16, 6, 3, 12, 5, 17, 7, 10, 14, 9, 11, 13, 15, 24, 32, 48, 64)
 DEEP_WIDTHS = (1, 4, 8, 16, 2)
 PASS_RUNS, PLAIN_ROW, CACHED_PASS_S = 6, 3, 0.01
-# Where steps take so much longer than the best of them others are at work: nothing to be kept.
-MOST_OF_BEST = 2.0
-# Between two passes tokens are chosen and told; threads that wait so long have gone to sleep.
-PAUSE_S = 50e-6
+# Where plain steps take so much longer than the best pass, others are at work: nothing to be kept.
+MOST_OF_BEST, BOOKKEEPING_S = 2.0, 200e-6
 PASS_BUDGET_S, DEEP_BUDGET_S = 1.5, 0.7
 DEEP_TOKENS = 1024
 FEWEST_DEEP_TOKENS = 256
@@ -66,7 +65,7 @@ async def calibrate(
     costs = None
     if passes and steps and is_sound(passes):
         shallow = passes[min(passes)]
-        is_quiet = median(steps) <= MOST_OF_BEST * shallow[1]
+        is_quiet = median(steps) <= MOST_OF_BEST * shallow[1] + BOOKKEEPING_S
         if is_new and is_quiet and kept and not should_stop():
             keep(kept, passes)
         costs = CostTable(passes, max_width=max_rows)
@@ -180,9 +179,7 @@ def _time_widths(
 
 
 def _time_pass(session: ModelSession, token_ids: list[int], rows: int) -> float:
-    depth, pause_end = len(session.cached), perf_counter() + PAUSE_S
-    while (begin := perf_counter()) < pause_end:
-        pass
+    depth, begin = len(session.cached), wait_as_between_passes()
     session.decode(token_ids, rows=rows)
     seconds = perf_counter() - begin
     session.rollback(depth)

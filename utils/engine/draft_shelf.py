@@ -185,8 +185,12 @@ class DraftShelf:
             model.close()
             raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
         make_drafter = fit_models(self._target, model, check)
-        first = model.vocabulary.bos or 0
-        token_s = settle_threads(model.session, first, model.info.threads)
+        try:
+            first = model.vocabulary.bos or 0
+            token_s = settle_threads(model.session, first, model.info.threads)
+        except ModelError as error:
+            model.close()
+            raise DraftError(f"draft {name!r} cannot be used: {error}") from error
         return _Open(model, token_s, make_drafter, check.note)
 
 

@@ -72,12 +72,11 @@ class RecurrentSession(LlamaSession):
             return
         if self.cut(length):
             return
-        unread = self._cached[kept.length : length]
+        wanted = self._cached[:length]
         if not self._go_back_to(kept):
-            super().rollback(length)
-            return
-        for start in range(0, len(unread), self.max_batch):
-            self.decode(unread[start : start + self.max_batch], rows=0)
+            self.clear()
+        for start in range(len(self._cached), length, self.max_batch):
+            self.decode(wanted[start : start + self.max_batch], rows=0)
 
     def cut(self, length: int) -> bool:
         """Drop what follows the first `length` tokens; False, and nothing done, if impossible."""

@@ -26,6 +26,7 @@ def settle_threads(session: LlamaSession, token_id: int, threads: int) -> float:
         return min(all_s)
     one_s = []
     for _ in range(STEPS):
+        session.clear()
         session.spare_threads(1)
         one_s.append(_time_pass(session, token_id))
         session.spare_threads(None)
@@ -36,9 +37,15 @@ def settle_threads(session: LlamaSession, token_id: int, threads: int) -> float:
     return min(median(one_s), median(all_s))
 
 
-def _time_pass(session: LlamaSession, token_id: int) -> float:
+def wait_as_between_passes() -> float:
+    """Return the time after a pause as long as that in which a token is chosen and told."""
     pause_end = perf_counter() + PAUSE_S
-    while (begin := perf_counter()) < pause_end:
+    while (now := perf_counter()) < pause_end:
         pass
+    return now
+
+
+def _time_pass(session: LlamaSession, token_id: int) -> float:
+    begin = wait_as_between_passes()
     session.decode([token_id], rows=1)
     return perf_counter() - begin
