@@ -13,7 +13,7 @@ from config import ROOT
 LAYERS = (
     "config utils.errors utils.model_names utils.server_address utils.settings_reference",
     "utils.events utils.model_session utils.performance_monitor utils.sampling"
-    " utils.token_validator utils.draft_length utils.text_stream utils.reasoning"
+    " utils.truncation utils.token_validator utils.draft_length utils.text_stream utils.reasoning"
     " utils.acceptance utils.cost_table utils.constraint utils.grammar utils.vocabulary_map"
     " utils.intervals utils.sizes utils.prompt_suite utils.round_figures",
     "utils.drafters utils.llama utils.storage",

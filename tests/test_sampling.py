@@ -10,7 +10,8 @@ import pytest
 from config import SamplingParams
 from utils.constraint import HeldAnswer
 from utils.errors import ModelError
-from utils.sampling import Chance, Distribution, Sampler, SharedNoise, largest
+from utils.sampling import Chance, Distribution, Sampler, SharedNoise
+from utils.truncation import largest
 
 
 def reference(

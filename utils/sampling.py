@@ -19,9 +19,12 @@ from config import SamplingParams
 from utils.constraint import HeldAnswer
 from utils.errors import ModelError
 from utils.model_session import FloatArray
+from utils.truncation import truncated
 
-BLOCK = 64
+MOST_ONE_BY_ONE = 12
 MASK = 2**64 - 1
+_ALL = np.array([1.0])
+_ALL.flags.writeable = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,15 @@ class Distribution:
     @classmethod
     def certain(cls, token_id: int) -> Distribution:
         """Return the distribution in which one token has all the mass."""
-        return cls(np.array([token_id]), np.array([1.0]))
+        return cls(np.array([token_id]), _ALL)
 
     @classmethod
     def of_weights(cls, token_ids: NDArray[np.int64], weights: NDArray[np.float64]) -> Distribution:
         """Normalise non-negative weights, dropping the ids of those that are zero."""
-        kept = weights > 0
-        return cls(token_ids[kept], weights[kept] / weights[kept].sum())
+        if np.count_nonzero(weights) < len(weights):
+            kept = weights > 0
+            token_ids, weights = token_ids[kept], weights[kept]
+        return cls(token_ids, weights / weights.sum())
 
     def at(self, token_id: int) -> float:
         """Return the probability of one token."""
@@ -144,65 +149,14 @@ class Sampler:
 
     def _truncate(self, logits: FloatArray, top: float) -> Distribution:
         params = self._params
-        if params.top_k:
-            token_ids = largest(logits, params.top_k)
-            total = None
-        elif params.top_p < 1:
-            total = float(np.exp(logits - np.float32(top), dtype=np.float32).sum(dtype=np.float64))
-            token_ids = _nucleus_candidates(logits, top, params.top_p * total)
-        else:
-            token_ids, total = np.arange(len(logits)), None
+        token_ids = truncated(logits, top, params.top_k, params.top_p)
+        if len(token_ids) == 1:
+            return Distribution.certain(int(token_ids[0]))
         values = logits[token_ids].astype(np.float64) - top
-        if params.top_p < 1:
-            token_ids, values = _nucleus(token_ids, values, params.top_p, total)
         if params.min_p > 0:
             kept = values >= math.log(params.min_p)
             token_ids, values = token_ids[kept], values[kept]
         return Distribution.of_weights(token_ids, np.exp(values / params.temperature))
-
-
-def largest(logits: FloatArray, count: int) -> NDArray[np.int64]:
-    """Return the ids of the `count` largest logits, ascending; ties go to the smaller ids.
-
-    Exact: at least `count` logits reach the count-th largest maximum of blocks of 64, so only
-    the few above that threshold are sorted (5-7 times faster than argpartition of the row).
-    """
-    size = len(logits)
-    if count >= size:
-        return np.arange(size)
-    whole = size // BLOCK
-    if whole > count:
-        maxima = logits[: whole * BLOCK].reshape(whole, BLOCK).max(axis=1)
-        threshold = np.partition(maxima, whole - count)[whole - count]
-        token_ids = np.flatnonzero(logits >= threshold)
-    else:
-        token_ids = np.arange(size)
-    if len(token_ids) > count:
-        order = np.argsort(-logits[token_ids], kind="stable")[:count]
-        token_ids = np.sort(token_ids[order])
-    return token_ids
-
-
-def _nucleus_candidates(logits: FloatArray, top: float, mass: float) -> NDArray[np.int64]:
-    """Ids of so many of the largest logits that together they reach `mass`."""
-    count = 256
-    while count < len(logits):
-        token_ids = largest(logits, count)
-        if np.exp(logits[token_ids].astype(np.float64) - top).sum() >= mass:
-            return token_ids
-        count *= 8
-    return np.arange(len(logits))
-
-
-def _nucleus(
-    token_ids: NDArray[np.int64], values: NDArray[np.float64], top_p: float, total: float | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Keep the likeliest tokens up to and including the one that reaches `top_p`."""
-    order = np.argsort(-values, kind="stable")
-    weights = np.exp(values[order])
-    reached = np.cumsum(weights) / (weights.sum() if total is None else total)
-    kept = np.sort(order[: int(np.searchsorted(reached, top_p)) + 1])
-    return token_ids[kept], values[kept]
 
 
 class SharedNoise:
@@ -234,25 +188,37 @@ class SharedNoise:
 
     def waiting_times(self, distribution: Distribution, position: int) -> NDArray[np.float64]:
         """Return the time at which each token would win, in the order of its ids."""
-        key = np.uint64((self._seed + position * 0xD1B54A32D192ED03) & MASK)
-        bits = _mix(distribution.token_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
-        uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-        times: NDArray[np.float64] = -np.log(uniform) / distribution.probabilities
+        key = (self._seed + position * 0xD1B54A32D192ED03) & MASK
+        token_ids = distribution.token_ids
+        if len(token_ids) <= MOST_ONE_BY_ONE:
+            bits = np.array([_mix(token_id, key) for token_id in token_ids.tolist()])
+        else:
+            bits = _mix_all(token_ids.astype(np.uint64), np.uint64(key))
+        times: NDArray[np.float64] = -np.log((bits + 0.5) * 2.0**-53) / distribution.probabilities
         return times
 
 
-def _mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finaliser of splitmix64."""
+def _mix(token_id: int, key: int) -> float:
+    """Return 53 random bits: the finaliser of splitmix64 over the id's place in its sequence."""
+    bits = (token_id * 0x9E3779B97F4A7C15 + key) & MASK
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK
+    return float((bits ^ (bits >> 31)) >> 11)
+
+
+def _mix_all(bits: NDArray[np.uint64], key: np.uint64) -> NDArray[np.float64]:
+    """Return the same for many ids, which is slower for a few."""
+    bits = bits * np.uint64(0x9E3779B97F4A7C15) + key
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+    return ((bits ^ (bits >> np.uint64(31))) >> np.uint64(11)).astype(np.float64)
 
 
 def lead(logits: FloatArray, token_id: int) -> float:
     """Return how far a logit is above the largest other one; `logits` is left as it was."""
     value = logits[token_id]
     logits[token_id] = -np.inf
-    second = logits.max()
+    second = logits[logits.argmax()]
     logits[token_id] = value
     return float(value - second)
 
