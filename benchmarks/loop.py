@@ -63,7 +63,8 @@ def measure_loop(rig: Rig, *, runs: int = RUNS, tokens: int = TOKENS) -> LoopCos
 
 def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[tuple[int, ...], float]:
     """Return `count` greedy tokens and the seconds per token, from and to empty caches."""
-    context, size = model._context, model.vocabulary.size  # the very same kernels and threads
+    context, size = model._context, model.vocabulary.size  # the very same kernels
+    model.session.spare_threads(None)
     native.llama_memory_clear(native.llama_get_memory(context), True)  # noqa: FBT003
     _feed(context, prompt[:-1])
     token_ids = [prompt[-1]]

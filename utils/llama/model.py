@@ -18,6 +18,7 @@ from utils.llama.kernels import can_repack
 from utils.llama.library import has_gpu, native, take_errors
 from utils.llama.recurrent_session import RecurrentSession
 from utils.llama.session import LlamaSession
+from utils.llama.thread_choice import ThreadChoice
 from utils.llama.threads import physical_cores
 from utils.llama.vocabulary import LlamaVocabulary
 from utils.model_session import ModelInfo
@@ -164,7 +165,8 @@ class LlamaModel:
         params.n_rs_seq = max(0, min(self.header.snapshots, params.n_ubatch - 2))
         params.n_outputs_max = params.n_outputs_max_per_seq = max_rows
         params.n_threads, params.n_threads_batch = threads, batch_threads
-        params.flash_attn_type = _FLASH[self._flash_attention(n_ctx, params.n_ubatch)]
+        flash_attention = self._flash_attention(n_ctx, params.n_ubatch)
+        params.flash_attn_type = _FLASH[flash_attention]
         params.type_k = params.type_v = _CACHE_TYPES[options.cache_type]
         self._context = native.llama_init_from_model(self._model, params)
         if self._context is None:
@@ -176,6 +178,10 @@ class LlamaModel:
         self.session = (RecurrentSession if is_recurrent else LlamaSession)(
             self._context, n_vocab=self.vocabulary.size, n_ctx=n_ctx, max_rows=max_rows
         )
+        # With flash attention the number of threads is part of what is computed.
+        is_free = not (options.threads or options.batch_threads or has_gpu())
+        if is_free and threads > 1 and flash_attention == "off":
+            self.session.thread_choice = ThreadChoice(threads)
         self.info = self._describe(n_ctx, threads, batch_threads)
 
     def _flash_attention(self, n_ctx: int, n_ubatch: int) -> FlashAttention:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Sequence
 from threading import get_ident
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from utils.errors import ModelError
 from utils.llama.library import native, take_errors
+from utils.llama.thread_choice import ThreadChoice
 from utils.model_session import DecodeAborted, FloatArray
 
 ABORTABLE_TOKENS = 17
@@ -28,6 +30,7 @@ class LlamaSession:
 
     `should_stop` is asked while more than 16 tokens are decoded (prompts); shorter batches are over
     before it would matter. `n_ctx` and `max_rows` are limits of the session, not of the context.
+    A `thread_choice` says with how many threads such short batches are decoded.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class LlamaSession:
         self.max_rows = max_rows
         self.sequence_id = sequence_id
         self.should_stop: Callable[[], bool] | None = None
+        self.thread_choice: ThreadChoice | None = None
         self._context: int | None = context
         self._memory = native.llama_get_memory(context)
         self._owner = get_ident()
@@ -80,14 +84,11 @@ class LlamaSession:
         ):
             raise self._refusal(token_ids, rows)
         total = max(count, min(width, self.max_batch, self.n_ctx - start))
-        self._token_view[:count] = token_ids
-        self._token_view[count:total] = token_ids[-1]
-        self._position_view[:total] = self._positions[start : start + total]
-        self._row_view[:total] = 0
-        self._row_view[count - rows : count] = 1
-        self._batch.n_tokens = total
+        self._fill_batch(token_ids, start, rows, total)
         if count >= ABORTABLE_TOKENS:
             status = self._decode_prompt()
+        elif self.thread_choice is not None:
+            status = self._decode_timed(self.thread_choice, total)
         else:
             status = native.llama_decode(self._context, self._batch)
         if status != _OK:
@@ -162,6 +163,19 @@ class LlamaSession:
         token_view, position_view, row_view = (np.ctypeslib.as_array(v, size) for v in views)
         return token_view, position_view, row_view
 
+    def _fill_batch(self, token_ids: Sequence[int], start: int, rows: int, total: int) -> None:
+        count = len(token_ids)
+        self._batch.n_tokens = total
+        if total == 1:
+            self._token_view[0], self._position_view[0] = token_ids[0], start
+            self._row_view[0] = rows
+            return
+        self._token_view[:count] = token_ids
+        self._token_view[count:total] = token_ids[-1]
+        self._position_view[:total] = self._positions[start : start + total]
+        self._row_view[:total] = 0
+        self._row_view[count - rows : count] = 1
+
     def _decode_prompt(self) -> int:
         """Decode with all threads, and stop when asked to."""
         if self._few_threads:
@@ -174,6 +188,15 @@ class LlamaSession:
             native.llama_set_abort_callback(self._context, _NO_CALLBACK, None)
             if self._few_threads:
                 self._set_threads(self._few_threads)
+
+    def _decode_timed(self, choice: ThreadChoice, width: int) -> int:
+        """Decode with as many threads as seem best, and tell what came of it."""
+        if choice.threads != self._few_threads:
+            self.spare_threads(choice.threads)
+        begin = perf_counter()
+        status = native.llama_decode(self._context, self._batch)
+        choice.note(width, perf_counter() - begin)
+        return int(status)
 
     def _set_threads(self, threads: int | None) -> None:
         single, batch = (threads, threads) if threads else self._threads
