@@ -92,6 +92,25 @@ def test_plain_passes_are_told_apart_from_passes_over_one_token_between_others()
     assert costs.seconds(1) / costs.plain_s == pytest.approx(1.6, rel=0.1)
 
 
+def test_what_several_tokens_cost_is_learnt_for_all_widths_from_those_that_are_seen():
+    costs = CostTable({0: UNEVEN}, max_width=8)
+    for _ in range(30):
+        for _ in range(4):
+            costs.note(1, 1.0, is_plain=True)
+        costs.note(4, 1.5 * 1.8)
+        assert costs.pace == pytest.approx(1.0, rel=0.001)
+    assert costs.seconds(4) / costs.plain_s == pytest.approx(1.5 * 1.8, rel=0.1)
+    assert costs.seconds(8) / costs.plain_s == pytest.approx(2.4 * 1.8, rel=0.2)
+
+
+def test_a_machine_that_gets_slower_amid_plain_passes_does_not_make_wide_ones_dearer():
+    costs = CostTable({0: UNEVEN}, max_width=8)
+    for slowness in [1.0] * 20 + [4.0] * 4:
+        costs.note(1, slowness, is_plain=True)
+    costs.note(6, 4.0 * UNEVEN[6])
+    assert costs.seconds(6) == pytest.approx(UNEVEN[6], rel=0.02)
+
+
 def test_a_pass_wider_than_the_table_is_left_alone():
     costs = CostTable({0: UNEVEN}, max_width=8)
     costs.note(9, 5.0)

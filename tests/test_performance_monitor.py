@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from utils.cost_table import CostTable
 from utils.performance_monitor import (
     BASELINE_SAMPLES,
     Baseline,
@@ -190,7 +191,7 @@ def test_a_clock_remembers_only_the_newest_steps():
 
 def test_a_pass_counts_as_a_plain_step_of_the_same_moment():
     clock = PlainClock()
-    clock.learn({1: 1.0, 6: 2.0}, step_s=1.5)
+    clock.learn(CostTable({0: {1: 1.0, 6: 2.0}}, max_width=6), step_s=1.5)
     for _ in range(16):
         clock.add(1.5, origin="calibration")
     clock.begin_answer()
@@ -202,13 +203,26 @@ def test_a_pass_counts_as_a_plain_step_of_the_same_moment():
 
 def test_costs_between_measured_widths_are_interpolated_and_none_beyond():
     clock = PlainClock()
-    clock.learn({1: 1.0, 3: 2.0}, step_s=1.0)
+    clock.learn(CostTable({0: {1: 1.0, 3: 2.0}}, max_width=3), step_s=1.0)
     clock.begin_answer()
     for _ in range(4):
         clock.add_pass(2, 1.5)
     assert clock.baseline.tokens_per_second == pytest.approx(1)
     clock.add_pass(4, 99.0)
     assert clock.baseline.samples == 4
+
+
+def test_what_is_learnt_of_costs_while_running_counts_for_the_baseline():
+    clock, costs = PlainClock(), CostTable({0: {1: 1.0, 6: 2.0}}, max_width=6)
+    clock.learn(costs, step_s=1.0)
+    for _ in range(60):
+        for _ in range(4):
+            costs.note(1, 1.0, is_plain=True)
+        costs.note(6, 3.0)  # fewer threads than at load
+    clock.begin_answer()
+    for _ in range(4):
+        clock.add_pass(6, 3.0)
+    assert clock.baseline.tokens_per_second == pytest.approx(1, rel=0.05)
 
 
 def test_an_answer_of_few_steps_is_compared_with_the_steps_before_it():

@@ -5,21 +5,27 @@ number, `pace`, so that a busy machine slows every choice alike and changes none
 
 A pass over one token is faster in a row of such (`plain_s`) than between drafts and wider passes
 (`seconds(1)`): the weights of a small model then stay in the processor's caches.
+
+What several tokens cost beside one depends on how many threads are to be had at the moment, for all
+widths alike. So a pass over several that comes soon after plain ones tells of all such.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 PACE_SHARE = 0.1
-WIDTH_SHARE = 0.02
+WIDTH_SHARE, SEVERAL_SHARE = 0.02, 0.1
 LARGEST_SURPRISE, LARGEST_FIRST_SURPRISE = 1.5, 2.0
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
+PLAIN_PASSES, FRESH_PASSES = 3, 8
 # What is measured while others are busy may be far too much, and is never tried again if believed.
 MOST_FOR_A_TOKEN, MOST_FOR_OTHER_KERNELS = 0.6, 1.0
 # More work takes no less time; what is measured of the same varies by so much.
@@ -42,6 +48,10 @@ class CostTable:
         # The first is that of plain passes, then those of widths 1, 2...
         self._corrections = np.ones(max_width + 1)
         self._notes = [0] * (max_width + 1)
+        # How much longer than known the newest plain passes took.
+        self._plain: deque[float] = deque(maxlen=PLAIN_PASSES)
+        self._since_plain = 0
+        self._several_notes = 0
         self.depth = -DEPTH_STEP
         self._seconds: list[float] = []
         self.max_width = max_width
@@ -79,21 +89,51 @@ class CostTable:
     def note(self, width: int, seconds: float, *, is_plain: bool = False) -> None:
         """Learn from a pass. One slow pass says little, so its surprise is clipped.
 
-        After the first passes pace and cost take in the same surprise: a spike pushes both up, and
-        as the pace comes back so does the cost. Clipped further, it would sink with each spike.
+        Rows of plain passes set the pace, and what comes soon after them is judged by it. Without
+        such, pace and cost take in the same surprise: a spike pushes both up, and as the pace comes
+        back so does the cost. Clipped further, it would sink with each spike.
         """
         if not 1 <= width <= self.max_width or seconds <= 0:
             return
         place = 0 if is_plain else width
-        surprise = seconds / (self._seconds[place] * self.pace)
-        self.pace *= _clipped(surprise, LARGEST_SURPRISE) ** PACE_SHARE
-        # The first passes count for more: what is known before them may be far off.
+        slowness = seconds / self._seconds[place]
+        if is_plain:
+            self._plain.append(slowness)
+            self._since_plain = 0
+            self._notes[place] += 1
+        else:
+            self._since_plain += 1
+            self._learn(place, slowness)
+        if is_plain or not self._has_plain:
+            self.pace *= _clipped(slowness / self.pace, LARGEST_SURPRISE) ** PACE_SHARE
+
+    @property
+    def _has_plain(self) -> bool:
+        """Tell whether it is known how slow plain passes were just now."""
+        return len(self._plain) == PLAIN_PASSES and self._since_plain <= FRESH_PASSES
+
+    def _learn(self, place: int, slowness: float) -> None:
+        """Correct the cost of one width, and of all wide ones where there is something beside."""
+        if not self._has_plain:
+            surprise = _clipped(slowness / self.pace, LARGEST_SURPRISE)
+            self._correct(slice(place, place + 1), surprise**WIDTH_SHARE)
+            return
+        surprise = slowness / median(self._plain)
+        if place > 1:
+            self._several_notes += 1
+            # The first passes count for more: what is known before them may be far off.
+            share = max(SEVERAL_SHARE, FIRST_SHARE / self._several_notes)
+            factor = _clipped(surprise, LARGEST_FIRST_SURPRISE) ** share
+            self._correct(slice(2, None), factor)
+            surprise /= factor
         self._notes[place] += 1
         share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[place] ** 2)
         largest = LARGEST_SURPRISE if share == WIDTH_SHARE else LARGEST_FIRST_SURPRISE
-        correction = _clipped(surprise, largest) ** share
-        self._corrections[place] *= correction
-        self._seconds[place] *= correction
+        self._correct(slice(place, place + 1), _clipped(surprise, largest) ** share)
+
+    def _correct(self, places: slice, factor: float) -> None:
+        self._corrections[places] *= factor
+        self._seconds[places] = [factor * seconds for seconds in self._seconds[places]]
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -8,13 +8,13 @@ over *measured* plain tokens per second of the same target. No rate ever divides
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from statistics import median
 from typing import Literal
 
-import numpy as np
+from utils.cost_table import CostTable
 
 BaselineOrigin = Literal["none", "calibration", "running"]
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -130,8 +130,8 @@ class PlainClock:
 
     Between answers it is the median of the newest steps. During an answer it is the mean of that
     answer's own, so that a busy machine slows both sides of a speedup alike: plain steps count as
-    they are, and a pass over several tokens as its time over what such a pass cost in plain steps
-    at load (`learn`).
+    they are, and a pass over several tokens as its time over what such a pass costs in plain steps
+    (`learn`).
     """
 
     def __init__(self) -> None:
@@ -139,15 +139,13 @@ class PlainClock:
         self._origin: BaselineOrigin = "none"
         self._is_answering = False
         self._answer_steps, self._answer_s = 0, 0.0
-        self._widths: list[int] = []
-        self._costs: list[float] = []
+        self._costs: CostTable | None = None
         self._overhead_s = 0.0
 
-    def learn(self, pass_s: Mapping[int, float], step_s: float) -> None:
-        """Take in the bare time of passes by width, 1 included, and that of a whole plain step."""
-        self._widths = sorted(pass_s)
-        self._costs = [pass_s[width] / pass_s[1] for width in self._widths]
-        self._overhead_s = max(0.0, step_s - pass_s[1])
+    def learn(self, costs: CostTable, step_s: float) -> None:
+        """Take in what passes cost, as far as it is known at any time, and a whole plain step."""
+        self._costs = costs
+        self._overhead_s = max(0.0, step_s - costs.plain_s)
 
     def begin_answer(self) -> None:
         """Start anew with the steps of an answer."""
@@ -167,9 +165,10 @@ class PlainClock:
 
     def add_pass(self, width: int, seconds: float) -> None:
         """Take in the bare time of a pass over `width` tokens, where its cost is known."""
-        if self._widths and width <= self._widths[-1]:
-            cost = float(np.interp(width, self._widths, self._costs))
-            self.add(seconds / cost + self._overhead_s, origin="running")
+        costs = self._costs
+        if costs is not None and width <= costs.max_width:
+            step_s = seconds * costs.plain_s / costs.seconds(width)
+            self.add(step_s + self._overhead_s, origin="running")
 
     @property
     def baseline(self) -> Baseline:
