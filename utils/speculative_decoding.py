@@ -20,7 +20,7 @@ from utils.constraint import Constraint, HeldAnswer
 from utils.draft_length import FixedDraftLength
 from utils.drafters.guarded import GuardedDrafter
 from utils.drafters.portfolio import Portfolio
-from utils.drafters.protocol import Drafter
+from utils.drafters.protocol import Drafter, Hindsight
 from utils.errors import ContextFullError, ModelError, RequestError, TargetError
 from utils.events import Event, Finished, Prefilled, Started, Tokens, TokenSource
 from utils.model_session import (
@@ -34,7 +34,7 @@ from utils.model_session import (
 from utils.performance_monitor import FinishReason, PerformanceMonitor, PlainClock, RoundStats
 from utils.sampling import Distribution, Sampler
 from utils.text_stream import TextStream
-from utils.token_validator import Draft, Verifier, make_verifier
+from utils.token_validator import CoupledVerifier, Draft, Verifier, make_verifier
 
 YIELD_EVERY_S = 0.005
 # Wide enough for drafts that pay, not so wide that plain steps crawl.
@@ -198,6 +198,16 @@ class _Answer:
         if self._is_greedy:
             margin = self._sampler.lead(logits, token_id, before, drafted)
         return token_id, distribution, margin
+
+    def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
+        """Judge what the drafter would have picked for the last tokens, where that can be told."""
+        if self._held is not None or not isinstance(self._verifier, CoupledVerifier):
+            return ()
+        judged = []
+        for place, row in enumerate(rows, len(token_ids) - len(rows)):
+            token_id, _, margin = self.pick(row, token_ids[:place], ())
+            judged.append((margin, token_id == token_ids[place]))
+        return judged
 
     def is_end(self, token_id: int) -> bool:
         """Tell whether the token ends the answer."""

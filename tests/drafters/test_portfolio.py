@@ -37,6 +37,8 @@ class ScriptedModel:
 
     name = "scripted"
 
+    hindsight = ()
+
     def __init__(self, rate: float, rng: random.Random) -> None:
         self.rate = rate
         self.rng = rng
@@ -130,6 +132,7 @@ def best_fixed(world: Clocked, rate: float) -> float:
     return max(speedup(length) for length in range(17))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("rate", [0.3, 0.6, 0.8, 0.95])
 @pytest.mark.parametrize("pass_s", [FLAT, CPU_F16, CPU_Q4_0, LINEAR])
 @pytest.mark.parametrize("draft_s", [0.05, 0.3])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from utils.drafters.protocol import Picker
-from utils.model_session import ModelSession, common_prefix, prefill
+from utils.drafters.protocol import Hindsight, Picker
+from utils.model_session import FloatArray, ModelSession, common_prefix, prefill
 from utils.sampling import Distribution
 from utils.token_validator import Draft
 
 MAX_DRAFTED = 16
+# Where so many tokens or more are read at once, most of them are judged as if they were drafted.
+LOOK_BACK_TOKENS, MOST_LOOKED_BACK = 4, 8
 
 
 def always(_margin: float) -> bool:
@@ -24,14 +26,19 @@ class ModelDrafter:
     the last drafted token is never decoded here.
     """
 
+    _looks_back = True
+
     def __init__(self, name: str, session: ModelSession, *, vocabulary_size: int) -> None:
         """`vocabulary_size` is the target's: tokens beyond it are never drafted."""
         self.name = name
         self._session = session
         self._columns = min(vocabulary_size, session.n_vocab)
+        self._prompt_tokens = 0
+        self.hindsight: Hindsight = ()
 
     def begin(self, token_ids: Sequence[int]) -> None:
         """Drop from the cache what is not a prefix of the prompt."""
+        self._prompt_tokens = len(token_ids)
         self._session.rollback(common_prefix(self._session.cached, token_ids[:-1]))
 
     def lag(self, token_ids: Sequence[int]) -> int:
@@ -51,6 +58,7 @@ class ModelDrafter:
         """
         session = self._session
         limit = min(limit, self._room(token_ids))
+        self.hindsight = ()
         if limit < 1:
             return Draft()
         pending = max(len(session.cached), len(token_ids) - session.max_batch)
@@ -59,9 +67,8 @@ class ModelDrafter:
                 pass
         drafted: list[int] = []
         distributions: list[Distribution] = []
-        unread = token_ids[pending:]
+        logits = self._read(token_ids, pending, picker)
         while True:
-            logits = session.decode(unread, rows=1)[0]
             token_id, distribution, margin = picker.pick(
                 logits[: self._columns], token_ids, drafted
             )
@@ -72,7 +79,18 @@ class ModelDrafter:
             enough = not wants_more(margin) or len(drafted) == limit
             if enough or picker.is_end(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
-            unread = [token_id]
+            logits = session.decode([token_id], rows=1)[0]
+
+    def _read(self, token_ids: Sequence[int], pending: int, picker: Picker) -> FloatArray:
+        """Decode the tokens from `pending` on, and look back; return the logits after them."""
+        emitted = len(token_ids) - max(self._prompt_tokens, pending + 1)
+        is_worth_it = self._looks_back and emitted >= LOOK_BACK_TOKENS
+        looked = min(emitted, MOST_LOOKED_BACK) if is_worth_it else 0
+        rows = self._session.decode(token_ids[pending:], rows=1 + looked)
+        if looked:
+            self.hindsight = picker.look_back(rows[:-1, : self._columns], token_ids)
+        logits: FloatArray = rows[-1]
+        return logits
 
     def _knows(self, token_id: int) -> bool:
         """Tell whether the token is one of the draft's, and not the only one that was allowed."""

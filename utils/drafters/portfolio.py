@@ -228,6 +228,8 @@ class Portfolio:
 
         self._was_asked = True
         draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
+        for margin, is_right in self._model.hindsight if self._model else ():
+            record.margins.learn(margin, was_kept=is_right)
         if draft is None or not draft.token_ids:
             features.clear()
             if draft is not None:

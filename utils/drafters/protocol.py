@@ -9,6 +9,10 @@ from utils.model_session import FloatArray
 from utils.sampling import Distribution
 from utils.token_validator import Draft
 
+# For each of some tokens that were emitted: the margin of what would have been picked, and whether
+# it is that token.
+Hindsight = Sequence[tuple[float, bool]]
+
 
 class Picker(Protocol):
     """How tokens are chosen in this answer: same sampling and noise as the target's."""
@@ -19,6 +23,10 @@ class Picker(Protocol):
         """Return the next token after `before` and `drafted`, what it was drawn from, and by what
         margin in logits it was picked before the runner-up.
         """
+        ...
+
+    def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
+        """Judge what would have been picked for the last tokens of an answer, one by each row."""
         ...
 
     def is_end(self, token_id: int) -> bool:
@@ -65,4 +73,9 @@ class SteeredDrafter(Drafter, Protocol):
         wants_more: Callable[[float], bool] = ...,
     ) -> Draft:
         """Return up to `limit` tokens; `wants_more` gets the margin of each, in order."""
+        ...
+
+    @property
+    def hindsight(self) -> Hindsight:
+        """What the last proposal would have been in places that it had yet to read."""
         ...

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from utils.drafters.model_drafter import always
-from utils.drafters.protocol import Picker
+from utils.drafters.protocol import Hindsight, Picker
 from utils.drafters.spelling import DraftVocabulary, Encode, Spelling, characters
 from utils.model_session import ModelSession, common_prefix, prefill
 from utils.sampling import Distribution, lead
@@ -79,6 +79,7 @@ class TextDrafter:
     ) -> None:
         """`encode` tokenizes text for the target as it stands in mid-sentence."""
         self.name = name
+        self.hindsight: Hindsight = ()
         self._session = session
         self._draft = draft
         self._target = target

@@ -114,6 +114,9 @@ class TranslatedSession:
 class TranslatedDrafter(ModelDrafter):
     """Drafts like a model of the target's vocabulary, within the tokens that both have."""
 
+    # One token of the target may be several here.
+    _looks_back = False
+
     def __init__(self, name: str, session: TranslatedSession) -> None:
         super().__init__(name, session, vocabulary_size=session.n_vocab)
         self._translated = session

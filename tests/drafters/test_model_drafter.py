@@ -1,0 +1,92 @@
+"""What a drafting model learns from tokens that it reads only after they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from config import SamplingParams, SpeculativeConfig, VerifierName
+from tests.fake_model import FakeSession, FakeVocabulary
+from tests.test_speculative_decoding import END, GREEDY, SAMPLING, SIZE, table
+from utils.drafters.model_drafter import LOOK_BACK_TOKENS, MOST_LOOKED_BACK, ModelDrafter
+from utils.drafters.protocol import Hindsight, Picker
+from utils.events import Tokens
+from utils.speculative_decoding import SpeculativeDecoder
+from utils.token_validator import Draft
+
+PROMPT = (1, 2, 3, 4, 5, 6, 7)
+
+
+class LateDrafter(ModelDrafter):
+    """Is silent until so many tokens are written."""
+
+    def __init__(self, noise: float, silent_tokens: int) -> None:
+        super().__init__("late", FakeSession(table(noise)), vocabulary_size=SIZE)
+        self._silent_tokens = silent_tokens
+        self.first: Hindsight | None = None
+
+    def propose(self, token_ids: Sequence[int], limit: int, picker: Picker, *_: object) -> Draft:
+        if len(token_ids) < len(PROMPT) + self._silent_tokens:
+            return Draft()
+        draft = super().propose(token_ids, limit, picker)
+        if self.first is None:
+            self.first = self.hindsight
+        return draft
+
+
+async def write(
+    drafter: LateDrafter,
+    sampling: SamplingParams,
+    verifier: VerifierName = "coupled",
+) -> list[int]:
+    decoder = SpeculativeDecoder(FakeSession(table()), FakeVocabulary(SIZE, END))
+    events = decoder.generate(
+        PROMPT,
+        sampling=sampling,
+        speculative=SpeculativeConfig(acceptance_threshold=0, verifier=verifier),
+        drafter=drafter,
+    )
+    tokens = [
+        token async for event in events if isinstance(event, Tokens) for token in event.tokens
+    ]
+    return [token.token_id for token in tokens]
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLING], ids=["greedy", "at 0.9"])
+async def test_a_draft_like_the_target_would_have_been_right_everywhere(
+    sampling: SamplingParams,
+) -> None:
+    drafter = LateDrafter(0.0, silent_tokens=6)
+    await write(drafter, sampling)
+    assert drafter.first is not None
+    assert [is_right for _, is_right in drafter.first] == [True] * 6
+
+
+async def test_each_token_is_judged_by_what_the_draft_would_have_picked_there() -> None:
+    drafter = LateDrafter(6.0, silent_tokens=6)
+    written = await write(drafter, GREEDY)
+    picks = table(6.0).argmax(axis=1)
+    before = [PROMPT[-1], *written]
+    expected = [picks[before[place]] == written[place] for place in range(6)]
+    assert not all(expected)
+    assert drafter.first is not None
+    assert [is_right for _, is_right in drafter.first] == expected
+
+
+@pytest.mark.parametrize("silent", [0, 1, LOOK_BACK_TOKENS - 1, LOOK_BACK_TOKENS, 20])
+async def test_only_the_newest_tokens_of_the_answer_are_judged_and_few_not_at_all(
+    silent: int,
+) -> None:
+    drafter = LateDrafter(0.0, silent)
+    await write(drafter, GREEDY)
+    assert drafter.first is not None
+    judged = silent if silent >= LOOK_BACK_TOKENS else 0
+    assert len(drafter.first) == min(judged, MOST_LOOKED_BACK)
+
+
+@pytest.mark.parametrize("verifier", ["rejection", "block"])
+async def test_nothing_is_judged_where_keeping_depends_on_chance(verifier: VerifierName) -> None:
+    drafter = LateDrafter(0.0, silent_tokens=6)
+    await write(drafter, SAMPLING, verifier=verifier)
+    assert drafter.first == ()
