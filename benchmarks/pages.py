@@ -91,6 +91,7 @@ class PageFigures:
     idle: dict[str, Times]
     streaming: dict[str, Times]
     script: Times
+    script_cpu: Times
     fragment: Times
     flushes_per_s: float
     slowest_frame_ms: float
@@ -132,7 +133,7 @@ def measure_pages(*, messages: int, tokens: int, tokens_per_s: float) -> PageFig
             for name, time_clicks in INTERACTIONS.items()
             if name not in NOT_WHILE_STREAMING
         }
-        scripts = [run["ms"] for run in _read_runs(runs) if not run["is_fragment"]]
+        scripts = [run for run in _read_runs(runs) if not run["is_fragment"]]
         page.get_by_role("button", name="Stop").wait_for()
         browser.close()
     return PageFigures(
@@ -141,7 +142,8 @@ def measure_pages(*, messages: int, tokens: int, tokens_per_s: float) -> PageFig
         open_ms,
         idle,
         busy,
-        _times(scripts),
+        _times([run["ms"] for run in scripts]),
+        _times([run["cpu_ms"] for run in scripts]),
         _times(fragments),
         rate,
         slowest,
@@ -281,6 +283,7 @@ def as_markdown(figures: PageFigures) -> str:
         *((name, _said(times)) for name, times in figures.idle.items()),
         *((f"{name}, while writing", _said(times)) for name, times in figures.streaming.items()),
         ("script run, whole page", _said(figures.script)),
+        ("of that the processor, whatever else runs", _said(figures.script_cpu)),
         ("script run, text or charts", _said(figures.fragment)),
         ("text drawn anew", f"{figures.flushes_per_s:.1f} times a second"),
         ("slowest frame", f"{figures.slowest_frame_ms:.0f} ms"),

@@ -105,19 +105,21 @@ def _fill(turns: int, about: str) -> Conversation:
 
 
 def _note_runs(path: Path) -> None:
-    """Have every run of a script write down how long it took."""
+    """Have every run of a script write down how long it took, and of that the processor."""
     from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
 
     run_script = ScriptRunner._run_script
 
-    def noted(runner: ScriptRunner, data: Any) -> None:
-        begin = time.perf_counter()
+    def run_and_note(runner: ScriptRunner, data: Any) -> None:
+        begin, begin_cpu = time.perf_counter(), time.thread_time()
         run_script(runner, data)
+        cpu_ms = 1000 * (time.thread_time() - begin_cpu)
         ms = 1000 * (time.perf_counter() - begin)
+        noted = {"ms": ms, "cpu_ms": cpu_ms, "is_fragment": bool(data.fragment_id_queue)}
         with path.open("a") as file:
-            file.write(json.dumps({"ms": ms, "is_fragment": bool(data.fragment_id_queue)}) + "\n")
+            file.write(json.dumps(noted) + "\n")
 
-    ScriptRunner._run_script = noted
+    ScriptRunner._run_script = run_and_note
 
 
 def _announce(url: str, conversation: Conversation) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.parts import session
-from pages.parts.answers import draw_turn
+from pages.parts.answers import draw_charts_beside, draw_turn
 from pages.parts.attachments import read_uploads
 from pages.parts.context_meter import draw_context_meter
 from pages.parts.guests import draw_guest_note
@@ -57,8 +57,9 @@ if not turns:
     draw_welcome(ask)
 first = first_shown(conversation)
 draw_earlier_button(conversation, first)
+charts = None
 for turn in turns[first:]:
-    draw_turn(turn, conversation, is_last=turn is turns[-1], shows_sources=shows_sources())
+    charts = draw_turn(turn, conversation, is_last=turn is turns[-1], shows_sources=shows_sources())
 
 # What is read first is drawn first; the header tells of settings, so that it comes after them.
 draw_settings()
@@ -81,3 +82,5 @@ st.chat_input(
     max_upload_size=1,
     disabled=not session.is_own(conversation),
 )
+if charts is not None:
+    draw_charts_beside(turns[-1], charts)

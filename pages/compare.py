@@ -30,6 +30,7 @@ def start() -> None:
 model_choice.settle_choice()
 with st.sidebar:
     model_choice.draw_model_choice()
+    model_choice.draw_loading()
 st.title("Compare", anchor=False)
 st.caption(
     "One prompt, two ways to answer it, from the same model with the same seed. They take turns, "

@@ -34,13 +34,17 @@ LABEL_WIDTH = 120
 
 def draw_turn(
     turn: Turn, conversation: Conversation, *, is_last: bool, shows_sources: bool
-) -> None:
-    """Draw a question, its answer as far as it is, and what can be done with both."""
+) -> DeltaGenerator | None:
+    """Draw a question, its answer as far as it is, and what can be done with both.
+
+    Return the place of the last answer's charts, where it has some: `draw_charts_beside` fills it.
+    """
+    charts = None
     with st.container(key=f"question_{turn.id}"):
         st.fragment(_draw_question)(turn, conversation)
     with st.chat_message("assistant", avatar=":material/bolt:"):
         if is_last:
-            _draw_last_answer(turn, conversation, shows_sources=shows_sources)
+            charts = _draw_last_answer(turn, conversation, shows_sources=shows_sources)
         else:
             if turn.answer is not None:
                 _draw_settled(turn.answer, key=turn.id, shows_sources=shows_sources)
@@ -48,6 +52,16 @@ def draw_turn(
                 with st.container():
                     st.fragment(_draw_details)(turn, conversation)
             turn_actions.draw_actions(turn, conversation, is_last=False)
+    return charts
+
+
+def draw_charts_beside(turn: Turn, place: DeltaGenerator) -> None:
+    """Draw the figures and charts of the last answer, again and again while it is written.
+
+    The browser takes longest to build charts: drawn last, they keep nothing waiting.
+    """
+    with place, st.container(key=PANEL, gap="small"):
+        _live(_draw_panel, CHARTS_S if turn.answer is None else None)(turn)
 
 
 def _draw_question(turn: Turn, conversation: Conversation) -> None:
@@ -64,19 +78,20 @@ def _draw_question(turn: Turn, conversation: Conversation) -> None:
         draw_attachments(turn)
 
 
-def _draw_last_answer(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
-    """Draw the last answer with its charts beside it, again and again while it is written.
+def _draw_last_answer(
+    turn: Turn, conversation: Conversation, *, shows_sources: bool
+) -> DeltaGenerator | None:
+    """Draw the last answer, with room for its charts beside it.
 
     Text and charts have a rhythm each: charts are far dearer for the browser.
     """
     if not turn.settings.speculative.performance_monitoring:
         _draw_last_column(turn, conversation, shows_sources=shows_sources)
-        return
-    text, panel = st.columns([5, 2], gap="large")
+        return None
+    text, charts = st.columns([5, 2], gap="large")
     with text:
         _draw_last_column(turn, conversation, shows_sources=shows_sources)
-    with panel, st.container(key=PANEL, gap="small"):
-        _live(_draw_panel, CHARTS_S if turn.answer is None else None)(turn)
+    return charts
 
 
 def _draw_last_column(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:

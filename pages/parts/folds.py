@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
 
 
-def draw_fold(
-    label: str,
-    draw: Callable[[], None],
-    *,
-    icon: str | None = None,
-    key: str = "",
-    type: Literal["default", "compact"] = "default",
-) -> None:
-    """Draw a fold that has `draw` fill it while it is open, and is drawn anew by itself.
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A fold that `draw` fills while it is open; give it a `key` where the label may change."""
 
-    `key` is to be given where the label may change.
-    """
+    label: str
+    draw: Callable[[], None]
+    icon: str | None = None
+    key: str = ""
+    type: Literal["default", "compact"] = "default"
+
+
+def draw_folds(folds: Iterable[Fold]) -> None:
+    """Draw folds, which are drawn anew by themselves, all of them when one is opened."""
     with st.container():
-        st.fragment(_draw)(label, draw, icon, key or label, type)
+        st.fragment(_draw)(tuple(folds))
 
 
-def _draw(
-    label: str,
-    draw: Callable[[], None],
-    icon: str | None,
-    key: str,
-    type: Literal["default", "compact"],
-) -> None:
-    fold = st.expander(label, icon=icon, type=type, key=f"fold_{key}", on_change="rerun")
-    if fold.open:
-        with fold:
-            draw()
+def _draw(folds: tuple[Fold, ...]) -> None:
+    for fold in folds:
+        shown = st.expander(
+            fold.label,
+            icon=fold.icon,
+            type=fold.type,
+            key=f"fold_{fold.key or fold.label}",
+            on_change="rerun",
+        )
+        if shown.open:
+            with shown:
+                fold.draw()

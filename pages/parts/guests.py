@@ -65,4 +65,4 @@ def _copy(conversation: Conversation) -> None:
         return
     get_shelf().put(copied)
     session.show_conversation(copied.id)
-    session.leave_notice(f"copied: {copied.title}")
+    session.leave_notice(f"the chat is copied: {copied.title}")

@@ -18,6 +18,10 @@ from utils.errors import RequestError
 POLL_S = 1.0
 IDLE_POLL_S = 5.0
 COLORS = {"good": "green", "quiet": "gray", "busy": "orange", "bad": "red"}
+NAME_STYLE = (
+    "font-size: 1.25rem; font-weight: 600; line-height: 1.2; letter-spacing: -0.005em; "
+    "margin: 0; padding: 0"
+)
 ICONS = {
     "good": ":material/bolt:",
     "quiet": ":material/horizontal_rule:",
@@ -46,7 +50,7 @@ def _draw(conversation: Conversation, *, drawn: tuple[object, ...]) -> None:
     engine = runtime.get_engine()
     shown = _badge(conversation)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.subheader("SpecChat", anchor=False, width="content")
+        _draw_name(is_title=bool(conversation.turns))
         st.badge(shown.label, icon=ICONS[shown.tone], color=COLORS[shown.tone])
         st.caption(literal(shown.reason), width="content")
     if line := wording.startup_line(engine.startup.snapshot()):
@@ -55,6 +59,15 @@ def _draw(conversation: Conversation, *, drawn: tuple[object, ...]) -> None:
     ready, is_loading = engine.client.health.ready, model_choice.loading().is_running
     if drawn != (ready, is_loading, _writing_elsewhere(conversation), _listed()):
         st.rerun()
+
+
+def _draw_name(*, is_title: bool) -> None:
+    """Draw the name, as the title of the page where that has no other.
+
+    Streamlit has titles of one size, and a style that came later would have the name jump.
+    """
+    tag = "h1" if is_title else "p"
+    st.html(f'<{tag} style="{NAME_STYLE}">SpecChat</{tag}>', width="content")
 
 
 def _badge(conversation: Conversation) -> wording.Badge:

@@ -13,6 +13,7 @@ from utils.backends.protocol import BackendName, ModelChoice
 from utils.chat import model_wording
 from utils.chat.markdown import literal
 from utils.chat.targets import Loading, Target, TargetLoader, can_answer, default_name
+from utils.chat.wording import sentence
 from utils.engine import runtime
 from utils.model_catalogue import Catalogue
 
@@ -20,6 +21,7 @@ MODEL, BACKEND = "setting_model", "setting_backend"
 BACKENDS: dict[BackendName, str] = {"auto": "Automatic", "ollama": "Ollama"}
 MAX_AGE_S = 20.0
 FIRST_WAIT_S, DECISION_WAIT_S = 1.5, 1.0
+POLL_S = 0.5
 _IS_CHOSEN = "model_is_chosen"
 _OFFERED = "model_offered"
 _LOADER = "target_loader"
@@ -104,6 +106,27 @@ def draw_model_choice() -> None:
     _draw_offer(target)
 
 
+def draw_loading() -> None:
+    """Draw how far the chosen model is loaded, while it is, or why that failed.
+
+    For pages without the header, which tells it too.
+    """
+    is_running = loading().is_running
+    with st.container():
+        st.fragment(_draw_loading, run_every=POLL_S if is_running else None)(drawn=is_running)
+
+
+def _draw_loading(*, drawn: bool) -> None:
+    state, health = loading(), runtime.get_engine().client.health
+    if state.is_running:
+        said = f"Loading {state.name}: {model_wording.stage_line(health)}"
+        st.progress(health.stage_share or 0.0, text=literal(said))
+    elif state.error and state.name == current_target().name:
+        st.caption(f":material/error: {literal(sentence(state.error))}")
+    if drawn != state.is_running:
+        st.rerun()
+
+
 def _draw_models(target: Target) -> None:
     entries = runtime.get_engine().catalogue.current.entries
     labels = {
@@ -117,7 +140,8 @@ def _draw_models(target: Target) -> None:
         format_func=lambda name: labels.get(name, name),
         key=MODEL,
         persist_state="session",
-        on_change=_take_model,
+        on_change=_take_offered,
+        args=(target.name, list(labels)),
     )
 
 
@@ -145,6 +169,17 @@ def _draw_offer(target: Target) -> None:
             width="stretch",
             key="load_anyway",
         )
+
+
+def _take_offered(shown: str, offered: list[str]) -> None:
+    """Take what was chosen of the models offered.
+
+    A browser that has not seen yet that a label changed, as with a new size, sends the old one.
+    """
+    if st.session_state[MODEL] in offered:
+        _take_model()
+    else:
+        st.session_state[MODEL] = shown
 
 
 def _take_model() -> None:

@@ -17,7 +17,11 @@ from utils.engine import runtime
 from utils.errors import SpecChatError
 from utils.model_catalogue import CatalogueEntry
 
-DELETE_WAIT_S, REFRESH_WAIT_S = 30.0, 3.0
+DELETE_WAIT_S, UNLOAD_WAIT_S, REFRESH_WAIT_S = 30.0, 5.0, 3.0
+IN_MEMORY = (
+    "Ollama has it in its memory, and could not be told to let go of it once it is deleted. If "
+    "nothing uses it, unload it first."
+)
 _ASKED = "deleting"
 
 
@@ -32,7 +36,19 @@ def draw_deletion() -> None:
     name = st.session_state.get(_ASKED)
     entry = runtime.get_engine().catalogue.current.find(name) if name else None
     if entry is not None:
-        _draw_question(entry)
+        _draw_question(entry.name)
+
+
+def unload(name: str) -> None:
+    """Take a model out of Ollama's memory, or leave a notice that says why it is still there."""
+    engine = runtime.get_engine()
+    try:
+        engine.thread.call(engine.ollama.unload(name)).result(UNLOAD_WAIT_S)
+    except SpecChatError as error:
+        session.leave_notice(sentence(str(error)))
+    except StillRunning:
+        session.leave_notice(f"Ollama is still busy with {name}: look again in a while.")
+    read_catalogue(max_age_s=0, wait_s=UNLOAD_WAIT_S)
 
 
 def _close() -> None:
@@ -40,11 +56,18 @@ def _close() -> None:
 
 
 @st.dialog("Delete a model", on_dismiss=_close)
-def _draw_question(entry: CatalogueEntry) -> None:
+def _draw_question(name: str) -> None:
+    # Unloading draws this part alone: what is known of the model is looked up here.
+    entry = runtime.get_engine().catalogue.current.find(name)
+    if entry is None:
+        st.caption(literal(f"{name} is not there any more."))
+        return
     st.text(model_wording.model_label(entry))
-    problem = _problem(entry)
+    problem, held = _problem(entry), entry.running
     if problem:
         st.warning(literal(sentence(problem)), icon=":material/lock:")
+    elif held is not None:
+        st.warning(IN_MEMORY, icon=":material/memory:")
     else:
         st.markdown(
             "It is taken from Ollama, and its files from this machine, unless another model of "
@@ -54,12 +77,16 @@ def _draw_question(entry: CatalogueEntry) -> None:
         if st.button("Close" if problem else "Keep it", key="keep_model"):
             _close()
             st.rerun()
-        is_wanted = not problem and st.button("Delete", type="primary", key="delete_for_good")
+        if held is not None and not problem:
+            what = (held.name,)
+            st.button("Unload it", type="primary", on_click=unload, args=what, key="unload_it")
+        is_free = held is None and not problem
+        is_wanted = is_free and st.button("Delete", type="primary", key="delete_for_good")
     if is_wanted and (error := _delete(entry.name)):
         st.error(literal(sentence(error)), icon=":material/error:")
     elif is_wanted:
         _close()
-        session.leave_notice(f"{entry.name} is deleted")
+        session.leave_notice(f"the model {entry.name} is deleted")
         st.rerun()
 
 

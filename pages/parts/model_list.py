@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import TimeoutError as StillRunning
 from datetime import UTC, datetime
 
 import streamlit as st
 
 from config import get_settings
 from pages.parts import model_choice, session
-from pages.parts.model_deletion import ask_before_deleting
-from utils.chat import model_wording, wording
+from pages.parts.model_deletion import ask_before_deleting, unload
+from utils.chat import model_wording
 from utils.chat.markdown import literal
 from utils.chat.targets import can_answer
 from utils.chat.trials import get_trials
 from utils.engine import runtime
-from utils.errors import SpecChatError
 from utils.model_catalogue import CatalogueEntry
 
 POLL_S = 2.0
@@ -98,7 +96,7 @@ def _draw_actions(entry: CatalogueEntry) -> None:
         st.button(
             "Unload",
             help="Takes it out of Ollama's memory.",
-            on_click=_unload,
+            on_click=unload,
             args=(entry.running.name,),
             key=f"unload_{entry.name}",
         )
@@ -106,14 +104,3 @@ def _draw_actions(entry: CatalogueEntry) -> None:
         "Delete\N{HORIZONTAL ELLIPSIS}", type="tertiary", key=f"delete_{entry.name}"
     ):
         ask_before_deleting(entry.name)
-
-
-def _unload(name: str) -> None:
-    engine = runtime.get_engine()
-    try:
-        engine.thread.call(engine.ollama.unload(name)).result(ASK_WAIT_S)
-    except SpecChatError as error:
-        session.leave_notice(wording.sentence(str(error)))
-    except StillRunning:
-        session.leave_notice(f"Ollama is still busy with {name}: look again in a while.")
-    model_choice.read_catalogue(max_age_s=0, wait_s=ASK_WAIT_S)

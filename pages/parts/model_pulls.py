@@ -136,7 +136,7 @@ def _tell_of_arrivals() -> None:
         elif _key(pull) in _awaited():
             _awaited().discard(_key(pull))
             if pull.state == "done":
-                session.leave_notice(f"{pull.name} is here")
+                session.leave_notice(f"the model {pull.name} is here")
 
 
 def _awaited() -> set[object]:

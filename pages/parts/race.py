@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.parts import session
 from pages.parts.answer_text import draw_error, draw_thought, has_thought
-from utils.chat import race_wording, races, wording
+from utils.chat import model_wording, race_wording, races, wording
 from utils.chat.jobs import get_board
 from utils.chat.markdown import literal, safe_markdown
 from utils.chat.passages import passages
@@ -87,7 +87,10 @@ def draw_race(race: Race) -> None:
 
 def _draw(race: Race, *, drawn: tuple[object, ...]) -> None:
     seen = race.snapshot()
-    st.caption(literal(f"{race_wording.state_line(seen)} · {_conditions(seen)}"))
+    health = runtime.get_engine().client.health
+    stage = model_wording.stage_line(health) if health.state == "loading" else ""
+    line = race_wording.state_line(seen, stage=stage)
+    st.caption(literal(f"{line} · {race_wording.conditions(seen.request)}"))
     if seen.is_revealed:
         _draw_bars(seen)
     for side, column in zip(SIDES, st.columns(2, gap="medium"), strict=True):
@@ -102,14 +105,10 @@ def _stage(race: RaceSnapshot) -> tuple[object, ...]:
     return race.state, len(race.runs)
 
 
-def _conditions(race: RaceSnapshot) -> str:
-    return race_wording.conditions(race.request)
-
-
 def _draw_bars(race: RaceSnapshot) -> None:
     for side, share in zip(SIDES, positions(race), strict=True):
         speed = race.tokens_per_second(side)
-        shown = f"{wording.figure(speed)} tokens/s" if speed else "waits for its turn"
+        shown = f"{wording.figure(speed)} tokens/s" if speed else race_wording.no_speed(race, side)
         st.progress(share, text=literal(f"{race_wording.side_label(race, side)} · {shown}"))
 
 

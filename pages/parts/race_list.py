@@ -43,6 +43,7 @@ def draw_earlier(race: Race | None) -> None:
             format_func=lambda race_id: _label(kept.get(race_id), zone),
             placeholder="Open one",
             on_change=_open,
+            args=(list(kept),),
             key=CHOICE,
         )
         st.button(
@@ -78,8 +79,12 @@ def _draw_undo() -> None:
         )
 
 
-def _open() -> None:
-    if wanted := st.session_state[CHOICE]:
+def _open(offered: list[str]) -> None:
+    """Open what was chosen of what was offered.
+
+    A browser that has not seen yet that a label changed, as with a new speed, sends the old one.
+    """
+    if (wanted := st.session_state[CHOICE]) in offered:
         show_race(wanted)
 
 

@@ -22,6 +22,7 @@ from pages.parts.race_values import (
     value,
 )
 from pages.parts.settings import ABOUT_VERIFIERS, DRAFT_LENGTHS, VERIFIERS, draft_labels, drafts_of
+from utils.chat import race_wording
 from utils.chat.markdown import literal
 from utils.chat.model_wording import model_label
 from utils.chat.race_snapshots import SIDES, Entrant, RaceRequest, Side
@@ -46,6 +47,9 @@ def draw_setup() -> None:
         with column, st.container(gap="small"):
             _draw_side(side, target)
     _draw_common()
+    is_mixed = (value("a_arm") == "ollama") != (value("b_arm") == "ollama")
+    if is_mixed and value("temperature") > 0:
+        st.caption(race_wording.OWN_DRAWS)
 
 
 def read_setup() -> RaceRequest:

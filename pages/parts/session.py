@@ -11,6 +11,7 @@ from pages.parts import browser
 from utils.chat.conversation import Conversation
 from utils.chat.markdown import literal
 from utils.chat.shelf import get_shelf
+from utils.chat.wording import sentence
 
 PARAMETER = "chat"
 _CONVERSATION = "conversation"
@@ -83,4 +84,4 @@ def leave_notice(text: str) -> None:
 def show_notice() -> None:
     """Show the sentence left, once."""
     if notice := cast("str | None", st.session_state.pop(_NOTICE, None)):
-        st.toast(literal(notice), icon=":material/info:")
+        st.toast(literal(sentence(notice)), icon=":material/info:")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
 from pages.parts import assignment, model_choice
 from pages.parts.conversation_list import draw_conversations
-from pages.parts.folds import draw_fold
+from pages.parts.folds import Fold, draw_folds
 from pages.parts.presets import draw_presets
 from pages.parts.sampling import PREFIX, answer_form, draw_penalties, draw_sampling
 from pages.parts.setting_values import (
@@ -61,13 +61,16 @@ def draw_settings() -> None:
     with st.sidebar:
         model_choice.draw_model_choice()
         _draw_apart(_draw_speculation, key=SPECULATION)
-        for name, icon, draw in (
-            ("Sampling", "casino", _draw_sampling),
-            ("System prompt", "badge", _draw_system_prompt),
-            ("Advanced", "tune", _draw_advanced),
-        ):
-            draw_fold(name, partial(_draw_and_keep, draw), icon=f":material/{icon}:")
-        draw_fold("Presets", draw_presets, icon=":material/bookmarks:")
+        # One part of the page for all: each more costs the server and the browser at every click.
+        draw_folds(
+            Fold(name, partial(_draw_and_keep, draw), icon=f":material/{icon}:")
+            for name, icon, draw in (
+                ("Sampling", "casino", _draw_sampling),
+                ("System prompt", "badge", _draw_system_prompt),
+                ("Advanced", "tune", _draw_advanced),
+                ("Presets", "bookmarks", draw_presets),
+            )
+        )
 
 
 def read_settings() -> AnswerSettings:
@@ -254,20 +257,19 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     usable = [draft for draft in drafts if draft.is_usable]
     unfit = [draft for draft in drafts if not draft.is_usable]
     lines = [f"{draft.rank}. {draft.label}: {draft.sentence}" for draft in usable]
-    _draw_lines(_ranking_label(len(usable)), lines, key="ranking")
+    folds = [_fold_of(_ranking_label(len(usable)), lines, key="ranking")]
     if unfit:
         lines = [f"{draft.label}: {draft.sentence}" for draft in unfit]
-        _draw_lines(f"{len(unfit)} found that cannot draft here", lines, key="unfit")
+        folds.append(_fold_of(f"{len(unfit)} found that cannot draft here", lines, key="unfit"))
+    draw_folds(folds)
 
 
-def _draw_lines(label: str, lines: Iterable[str], *, key: str) -> None:
-    """Draw lines folded away."""
-
+def _fold_of(label: str, lines: Iterable[str], *, key: str) -> Fold:
     def draw() -> None:
         for line in lines:
             st.text(line)
 
-    draw_fold(label, draw, key=key, type="compact")
+    return Fold(label, draw, key=key, type="compact")
 
 
 def _warning(drafts: list[RankedDraft], chosen: str) -> str:

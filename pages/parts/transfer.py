@@ -27,9 +27,8 @@ _EXPORTED, _PARTS, _IMPORTING = "exported_chat", "exported_parts", "importing_ch
 
 def ask_for_export(conversation_id: str) -> None:
     """Have the choice of files drawn for a chat."""
-    found = get_shelf().find(conversation_id)
     st.session_state[_EXPORTED] = conversation_id
-    st.session_state[_PARTS] = len(rated_parts(found)) if found is not None else 0
+    st.session_state.pop(_PARTS, None)
 
 
 def ask_for_import() -> None:
@@ -78,6 +77,9 @@ def _close() -> None:
 @st.dialog("Export a chat", on_dismiss=_close)
 def _draw_export(conversation: Conversation) -> None:
     st.text(conversation.title)
+    if _PARTS not in st.session_state:
+        with st.spinner("Looking at how long the chat is\N{HORIZONTAL ELLIPSIS}"):
+            st.session_state[_PARTS] = len(rated_parts(conversation))
     parts: int = st.session_state[_PARTS]
     files: list[_File] = [
         ("Markdown, to read", "md", "text/markdown", ":material/article:", _markdown)
@@ -118,7 +120,8 @@ def _draw_import() -> None:
     if not given:
         return
     try:
-        imported = _read([file.getvalue() for file in given])
+        with st.spinner("Reading the chat: a long one takes a while\N{HORIZONTAL ELLIPSIS}"):
+            imported = _read([file.getvalue() for file in given])
     except SpecChatError as error:
         st.error(literal(sentence(str(error))), icon=":material/error:")
         return
@@ -136,7 +139,7 @@ def _read(contents: Sequence[bytes]) -> Conversation:
         ) from error
     imported = from_parts(texts, session.owner())
     get_shelf().put(imported.conversation)
-    session.leave_notice(f"imported: {imported.conversation.title}")
+    session.leave_notice(f"the chat is imported: {imported.conversation.title}")
     try:
         save_ratings(database.get_database(), imported.ratings)
     except StorageError as error:

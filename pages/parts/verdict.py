@@ -113,12 +113,13 @@ def _draw_findings(seen: RaceSnapshot) -> None:
         st.info(said, icon=":material/balance:")
     if (is_same := is_same_text(seen)) is None:
         return
+    told = literal(race_wording.same_text_sentence(seen))
     if is_same:
-        st.success(literal(race_wording.same_text_sentence(seen)), icon=":material/check_circle:")
-        return
-    parted = seen.divergence
-    text = race_wording.divergence_sentence(seen, parted) if parted else ""
-    st.warning(literal(text or race_wording.same_text_sentence(seen)), icon=":material/call_split:")
+        st.success(told, icon=":material/check_circle:")
+    elif seen.request.differs_by_draw:
+        st.info(told, icon=":material/casino:")
+    else:
+        st.warning(told, icon=":material/call_split:")
 
 
 def _draw_charts(seen: RaceSnapshot) -> None:
@@ -155,4 +156,5 @@ def _draw_files(seen: RaceSnapshot) -> None:
                 on_click="ignore",
                 key=f"race_{label.lower()}",
             )
-        st.caption("A chart is saved as PNG by the camera above it.", width="content")
+        if verdict(seen) is not None:
+            st.caption("A chart is saved as PNG by the camera above it.", width="content")

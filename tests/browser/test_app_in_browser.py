@@ -13,7 +13,13 @@ ANSWER = '[aria-label="Chat message from assistant"]'
 PANEL = ".st-key-live_upper_acceptance"
 LINE = f"{PANEL} .js-line"
 CLICKS = 3
-LONGER = "([all, than]) => [...document.querySelectorAll(all)].at(-1)?.innerText.length > than"
+# The text alone: words of charts, and symbols of buttons, come when they are built.
+TEXT = "[data-testid=stMarkdown] [data-testid=stMarkdownContainer], [data-testid=stHtml]"
+LENGTH = f"""() => {{
+  const answer = [...document.querySelectorAll('{ANSWER}')].at(-1)
+  const texts = answer?.querySelectorAll('{TEXT}') ?? []
+  return [...texts].reduce((sum, text) => sum + text.textContent.length, 0)
+}}"""
 REDRAWN = """([line, before]) => {
   const now = document.querySelector(line)?.getAttribute("d");
   return now && now !== before;
@@ -26,11 +32,11 @@ def ask(page, question):
 
 
 def length(page):
-    return len(page.locator(ANSWER).last.inner_text())
+    return page.evaluate(LENGTH)
 
 
 def wait_for_more_text(page, than):
-    page.wait_for_function(LONGER, arg=[ANSWER, than])
+    page.wait_for_function(f"than => ({LENGTH})() > than", arg=than)
 
 
 def wait_for_text(page, count=200):
@@ -66,6 +72,16 @@ def test_a_question_is_answered_with_figures_and_asked_again_without_drafts(app,
             has_text=re.compile("tokens/s .* no draft")
         ).click()
         page.get_by_text(re.compile("Plain decoding of this target")).wait_for()
+
+
+def test_the_chat_has_one_title_before_the_first_question_and_after_it(app, visit):
+    with visit(app.url) as page:
+        titles = page.get_by_role("heading", level=1)
+        expect(titles).to_have_text(["Ask, and watch it draft"])
+        ask(page, "Count from 1 to 12.")
+        expect(titles).to_have_text(["SpecChat"])
+        page.get_by_role("button", name="Regenerate").wait_for()
+        expect(titles).to_have_text(["SpecChat"])
 
 
 def test_an_answer_grows_its_charts_move_and_stop_keeps_what_is_there(endless_app, visit):

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.test_app_in_browser import ask as begin
-from tests.browser.test_app_in_browser import stop, wait_for_text
+from tests.browser.test_app_in_browser import length, stop, wait_for_text
 from tests.browser.walk import ask, wait_until_drawn
 
 pytestmark = pytest.mark.browser
@@ -75,9 +75,9 @@ def test_an_answer_that_was_stopped_is_continued(endless_app, visit):
         wait_for_text(page)
         stop(page)
         text = page.locator(ANSWER).last.get_by_test_id("stMarkdownContainer").first
-        before, all_of_it = text.inner_text(), page.locator(ANSWER).last.inner_text()
+        before, written = text.inner_text(), length(page)
         page.get_by_role("button", name="Continue").click()
-        wait_for_text(page, len(all_of_it) + 100)
+        wait_for_text(page, written + 100)
         stop(page)
         assert page.locator(ANSWER).last.inner_text().startswith(before)
 

@@ -145,6 +145,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.no_cover
 @given(rounds=JSON, runs=JSON, stats=JSON, request_=JSON)
 def test_whatever_stands_there_nothing_else_is_raised(rounds, runs, stats, request_):
     data = {**encode_answer(FULL), "rounds": rounds, "runs": runs, "stats": stats}

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from dataclasses import replace
 
 import pytest
 
-from config import SamplingParams, SpeculativeConfig
+from config import ROOT, SamplingParams, SpeculativeConfig
 from utils.chat.conversation import AnswerSettings, Attachment, Conversation, ConversationState
-from utils.chat.exports import HEAD_BYTES, to_json, to_parts
+from utils.chat.exports import HEAD_BYTES, MAX_FILE_BYTES, MAX_FILE_MB, to_json, to_parts
 from utils.chat.imports import from_json, from_parts
 from utils.chat.markdown_export import to_markdown
 from utils.chat.turns import MAX_ATTACHMENT_CHARS, MAX_ATTACHMENTS, new_turn
@@ -216,6 +217,12 @@ def test_a_part_that_is_missing_or_of_another_chat_is_told_of(long_files, conver
     many = [json.dumps(data | {"parts": 10**15, "part": part}) for part in range(1, 65)]
     with pytest.raises(RequestError, match="no parts of one chat"):
         from_parts(many, "me")
+
+
+def test_browser_and_server_take_a_file_of_the_most_that_is_exported():
+    server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
+    assert MAX_FILE_BYTES <= MAX_FILE_MB * 10**6
+    assert server["maxUploadSize"] * 2**20 > MAX_FILE_BYTES + 2**20
 
 
 def test_a_chat_that_fits_in_a_file_is_one_file(conversation):

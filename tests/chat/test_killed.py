@@ -12,6 +12,8 @@ from tests.chat.stand_in import script
 from utils.chat.answer_history import list_answers, load_answer
 from utils.chat.archive import Archive
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 
 def kill_while_writing(database, *, rounds, save_every_s, until):
     """Let a process write and save until `until` characters and saves; return the id it told."""

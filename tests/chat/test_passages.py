@@ -110,6 +110,7 @@ def test_a_long_text_is_cut_between_paragraphs():
     assert {len(piece) // PIECE_CHARS for piece in cut[:-1]} == {1}
 
 
+@pytest.mark.no_cover
 @given(st.lists(st.sampled_from(BLOCKS), min_size=200, max_size=400), st.randoms())
 def test_cuts_stay_where_they_are_while_a_text_grows(blocks, random):
     text = "".join(blocks)

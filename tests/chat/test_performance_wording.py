@@ -128,8 +128,10 @@ def test_what_the_engine_expects_of_a_draft_is_told():
     )
     lookup = DraftFigures("lookup", 0.0, 0.4, 0, 0.4, 0, 0)
     assert wording.expectation(lookup) == (
-        "Lookup in the text: no tokens a round would pay best now."
+        "Lookup in the text: drafting nothing would pay best now."
     )
+    judged = wording.expectation(replace(lookup, lookup_judged=9))
+    assert "text: 40% of copied tokens are expected to be kept; drafting" in judged
 
 
 def test_memory_is_told_by_its_parts_and_what_is_left():

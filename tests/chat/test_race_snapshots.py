@@ -123,3 +123,14 @@ def test_a_blind_comparison_is_revealed_by_a_vote_which_takes_both_answers():
     voted = replace(both, vote="b")
     assert voted.is_revealed
     assert not voted.may_vote
+
+
+def test_a_side_has_the_speed_of_its_runs_that_count_or_of_the_one_that_is_on():
+    lost, cut = answer(drafter=None), replace(FAST, state="stopped")
+    assert race(("b", FAST), ("b", lost)).tokens_per_second("b") == pytest.approx(100)
+    on = race(("b", lost), state="running", current=("b", answer(ends=False)))
+    assert on.tokens_per_second("b") == pytest.approx(100)
+    strayed = race(state="running", current=("b", answer(drafter=None, ends=False)))
+    for none in (race(("b", lost)), race(("b", cut)), race(), strayed):
+        assert none.tokens_per_second("b") == 0
+        assert positions(replace(none, current=None))[1] == 0

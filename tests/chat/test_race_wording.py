@@ -82,6 +82,33 @@ def test_identical_answers_are_told_with_how_many():
     assert race_wording.same_text_sentence(seen) == "Identical: all 2 runs wrote the same 3 tokens."
 
 
+def test_texts_that_are_drawn_with_other_random_numbers_are_no_divergence():
+    parting = (("a", answer(("one",), ids=(0,), writer="Ollama")), ("b", FAST))
+    hot = race(*parting, divergence=PARTED, asked=request(a=OLLAMA, temperature=0.8))
+    said = race_wording.same_text_sentence(hot)
+    assert said == f"The texts are not compared. {race_wording.OWN_DRAWS}"
+    assert "The texts are not compared" in race_markdown(hot)
+    assert "The texts part" not in race_markdown(hot)
+    assert json.loads(race_json(hot))["differs_by_draw"] is True
+    for asked in (
+        request(a=OLLAMA),
+        request(temperature=0.8),
+        request(a=OLLAMA, b=OLLAMA, temperature=0.8),
+    ):
+        assert not asked.differs_by_draw
+
+
+def test_where_a_side_has_no_speed_it_says_why():
+    lost, begun = answer(drafter=None), answer((), ids=(), ends=False)
+    running = race(("a", SLOW), state="running")
+    assert race_wording.no_speed(running, "b") == "waits for its turn"
+    assert race_wording.no_speed(replace(running, state="stopped"), "b") == "did not run"
+    on = race(("a", SLOW), state="running", current=("b", begun))
+    assert race_wording.no_speed(on, "b") == "no speed yet"
+    assert race_wording.no_speed(race(("b", lost), state="running"), "b") == "no speed yet"
+    assert race_wording.no_speed(race(("b", lost)), "b") == "no run counts"
+
+
 def told(parted=PARTED, **asked):
     return race_wording.divergence_sentence(race(asked=request(**asked)), parted)
 
@@ -97,7 +124,7 @@ def test_a_divergence_is_told_with_both_words_and_the_gap():
     ("asked", "why"),
     [
         ({"a": OLLAMA}, "Ollama may round"),
-        ({"a": OLLAMA, "temperature": 0.8}, "noise of its own"),
+        ({"a": OLLAMA, "b": OLLAMA, "temperature": 0.8}, "otherwise from run to run"),
         ({"b": block("block"), "temperature": 0.8}, "block verification keeps the distribution"),
         ({"b": block("rejection"), "temperature": 0.8}, "rejection sampling keeps"),
         ({"b": block("block")}, "rounds otherwise"),

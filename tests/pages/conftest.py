@@ -9,6 +9,11 @@ from utils.storage.database import Database
 
 
 @pytest.fixture(autouse=True)
+def _unmeasured(no_cover):
+    """Coverage is asked for of what pages call, by tests of its own: tracing draws them slowly."""
+
+
+@pytest.fixture(autouse=True)
 def database(monkeypatch, tmp_path):
     """A file of its own for each test."""
     database = Database(tmp_path / "specchat.db")

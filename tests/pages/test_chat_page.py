@@ -75,7 +75,7 @@ def test_a_wrong_setting_is_explained_and_nothing_is_asked(engine, page):
     page.text_area(key="setting_stop").set_value("x" * 200)
     ask(page, "Hello?")
 
-    assert "stop is not valid" in page.toast[0].value
+    assert "Stop is not valid" in page.toast[0].value
     assert engine.client.asked == []
 
 

@@ -8,8 +8,8 @@ from tests.chat.stand_in import BASELINE, EMBEDDED_ENTRY, Gate, finished, round_
 from tests.pages.steps import check, open_page, shown
 from utils.chat.race_archive import RaceArchive
 from utils.chat.races import RaceBoard
-from utils.errors import EngineCrashedError
-from utils.events import Started
+from utils.errors import EngineCrashedError, ModelLoadError
+from utils.events import Mode, Started
 from utils.prompt_suite import load_suite
 from utils.storage.preferences import save_preference
 from utils.storage.votes import list_votes
@@ -145,7 +145,8 @@ def test_a_prompt_of_the_suite_can_be_chosen_with_all_its_turns(engine, compare,
 def test_an_empty_prompt_is_refused_with_a_sentence(engine, compare):
     compare.text_area(key="race_own").set_value("  ")
     page = start(compare)
-    assert "prompt is empty" in page.toast[0].value
+    told = page.toast[0].value.replace("\\", "").replace("\u2060", "")
+    assert told == "The prompt is empty: type one, or take one of the suite."
     assert engine.client.asked == []
 
 
@@ -230,6 +231,38 @@ def test_an_address_opens_a_comparison_after_a_restart(be, page, restart):
     address = page.query_params["race"]
     restart()
     assert "All 2 of 2 runs" in said(visit(address))
+
+
+def test_the_label_of_before_that_a_browser_sends_on_is_no_choice(
+    be, engine, page, restart, monkeypatch
+):
+    races = restart()
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    page = start(check(page.switch_page(PAGE).run()))
+    assert gate.reached.wait(10)
+    check(page.run())
+    (before,) = page.selectbox(key="race_earlier").options
+    gate.opened.set()
+    page = finish(page, races)
+    choice = page.selectbox(key="race_earlier")
+    assert choice.options != [before]
+
+    choice.options = [before]
+    monkeypatch.setattr(type(choice), "index", 0)
+    check(page.run())
+    assert not page.toast
+    assert "All 2 of 2 runs" in said(page)
+
+
+def test_a_comparison_that_was_deleted_in_another_window_is_told_of(be, page, restart):
+    races = restart()
+    page = check(page.switch_page(PAGE).run())
+    first = race_of(compare_once(page, "Of bears?", races), races)
+    compare_once(page, "Of owls?", races)
+    races.delete(first.id, first.request.owner)
+    check(page.selectbox(key="race_earlier").select(first.id).run())
+    assert "it was deleted in another window" in page.toast[0].value
 
 
 def test_a_comparison_that_the_end_of_the_app_cut_off_is_shown_as_stopped(
@@ -416,6 +449,41 @@ def test_an_answer_that_fails_is_told_in_a_sentence(engine, compare, races):
     assert "Failed after 1 of 2 runs" in said(page)
 
 
+def test_a_side_of_which_no_run_counts_shows_no_speed(engine, compare, races):
+    lost = [*script(["one"])]
+    lost.insert(-1, Mode("standard", None, "the draft broke"))
+    engine.client.scripts += [script(["one"]), lost]
+    page = finish(start(compare), races)
+    bars = [bar.proto.text for bar in page.get("progress")]
+    assert bars[0].endswith("tokens/s")
+    assert bars[1].endswith("Speculative · no run counts")
+    assert "it is left out of the comparison: the draft broke." in said(page)
+    assert "No verdict" in said(page)
+    assert "saved as PNG" not in said(page)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_texts_of_the_engine_and_ollama_are_compared_at_temperature_0_alone(
+    engine, compare, races, temperature
+):
+    model = replace(EMBEDDED_ENTRY, name="llama:3b", source="ollama", is_in_ollama=True)
+    engine.catalogue.show(model)
+    check(compare.run())
+    check(compare.selectbox(key="setting_model").select("llama:3b").run())
+    check(compare.number_input(key="race_temperature").set_value(temperature).run())
+    assert "random numbers of their own" not in said(compare)
+    check(compare.button_group(key="race_a_arm").set_value("ollama").run())
+    is_hot = temperature > 0
+    assert ("random numbers of their own" in said(compare)) is is_hot
+    a, b = parting("a", 5), parting("b", 6)
+    a.insert(1, Mode("standard", None, "it was chosen", writer="Ollama (llama:3b)"))
+    engine.client.scripts += [a, b]
+    page = finish(start(compare), races)
+    assert ("The texts are not compared" in said(page)) is is_hot
+    assert ("The texts part at" in said(page)) is not is_hot
+    assert len(page.warning) == (0 if is_hot else 1)
+
+
 def test_no_text_of_a_model_is_drawn_as_html(engine, compare, races):
     text = "<script>x</script> ![i](http://evil.example/i.png)"
     engine.client.scripts += [script([text]), script([text])]
@@ -427,6 +495,7 @@ def test_no_text_of_a_model_is_drawn_as_html(engine, compare, races):
 def test_there_are_charts_and_files_when_it_is_over(compare, races):
     page = finish(start(compare, runs=3), races)
     assert len(page.get("plotly_chart")) == 2
+    assert "saved as PNG" in said(page)
     assert [button.label for button in page.get("download_button")] == ["Markdown", "JSON"]
 
 
@@ -436,6 +505,42 @@ def test_a_model_that_the_engine_cannot_use_is_told_before(engine, page):
     page = check(page.switch_page(PAGE).run())
     check(page.selectbox(key="setting_model").select("odd:1b").run())
     assert "nothing to compare: odd." in said(page)
+
+
+def test_how_far_a_model_is_loaded_is_shown_and_why_it_is_not(engine, compare):
+    big = replace(EMBEDDED_ENTRY, name="big", source="folder")
+    engine.catalogue.show(big)
+    check(compare.run())
+    gate = Gate()
+    engine.client.load_steps = [gate, ModelLoadError("too large: choose a smaller one")]
+    ready = engine.client.health
+    engine.client.health = replace(ready, state="loading", stage="loading", stage_share=0.34)
+    check(compare.selectbox(key="setting_model").select("big").run())
+    (bar,) = compare.get("progress")
+    assert "loading, 34 %" in bar.proto.text
+    assert bar.proto.value == 34
+
+    engine.client.health = ready
+    gate.opened.set()
+    while compare.session_state["target_loader"].state.is_running:
+        engine.call(engine.catalogue.refresh()).result(5)
+    check(compare.run())
+    assert not compare.get("progress")
+    assert "Too large: choose a smaller one." in said(compare)
+
+
+def test_a_run_that_waits_for_its_model_says_how_far_that_is(engine, compare, races):
+    gate = Gate()
+    engine.client.scripts.append([gate])
+    page = start(compare)
+    assert gate.reached.wait(10)
+    ready = engine.client.health
+    engine.client.health = replace(ready, state="loading", stage="loading", stage_share=0.34)
+    check(page.run())
+    assert "Run 1 of 2: A. The model first: loading, 34 %" in said(page)
+    engine.client.health = ready
+    gate.opened.set()
+    finish(page, races)
 
 
 def test_a_thought_that_was_opened_stays_open_when_it_ends(engine, compare, races):

@@ -180,6 +180,26 @@ def test_the_user_may_have_ollama_answer(engine, page):
     assert page.session_state["setting_backend"] == "auto"
 
 
+def test_the_label_of_before_that_a_browser_sends_on_is_no_choice(engine, page, monkeypatch):
+    settled(engine, choose(page, "tale"))
+    box = page.selectbox(key="setting_model")
+    before = list(box.options)
+    grown = [
+        replace(entry, size_bytes=entry.size_bytes + 10**9) if entry.name == "tale" else entry
+        for entry in engine.catalogue.current.entries
+    ]
+    engine.catalogue.show(*(entry for entry in grown if entry.name != "embedded"))
+    check(page.run())
+    box = page.selectbox(key="setting_model")
+    assert box.options != before
+
+    box.options = [label for label in before if label.startswith("tale")]
+    monkeypatch.setattr(type(box), "index", 0)
+    check(page.run())
+    assert page.session_state["setting_model"] == "tale"
+    assert engine.client.loaded == ["tale"]
+
+
 def test_the_badge_follows_the_loading_and_what_came_of_it(engine, page):
     gate = Gate()
     engine.client.load_steps = [gate, ModelLoadError("model needs more memory")]

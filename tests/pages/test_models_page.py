@@ -124,6 +124,34 @@ def test_a_model_is_deleted_after_a_second_thought(engine, page):
     assert "Delete" not in labels(page)
 
 
+def test_a_model_in_ollamas_memory_is_unloaded_before_it_is_deleted(engine):
+    engine.catalogue.show(replace(LLAMA, running=HELD), running=(HELD,))
+    page = open_models()
+    check(page.button(key="delete_llama:3b").click().run())
+    assert "unload it first" in page.warning[0].value
+    assert "Delete" not in labels(page)
+
+    engine.ollama.error = OllamaUnavailableError("Ollama fell silent")
+    check(page.button(key="unload_it").click().run())
+    assert engine.ollama.unloaded == []
+    assert "Ollama fell silent" in page.toast[0].value
+
+    engine.ollama.error = None
+    engine.catalogue.show(LLAMA)
+    check(page.button(key="unload_it").click().run())
+    assert engine.ollama.unloaded == ["llama:3b"]
+    assert engine.ollama.deleted == []
+    check(page.button(key="delete_for_good").click().run())
+    assert engine.ollama.deleted == ["llama:3b"]
+
+
+def test_a_model_that_went_meanwhile_is_not_asked_about(engine, page):
+    check(page.button(key="delete_llama:3b").click().run())
+    engine.catalogue.show()
+    check(page.run())
+    assert "Delete" not in labels(page)
+
+
 def test_a_model_may_be_kept_after_all(engine, page):
     check(page.button(key="delete_llama:3b").click().run())
     check(page.button(key="keep_model").click().run())

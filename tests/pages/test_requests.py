@@ -8,7 +8,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.app_session import AppSession
 from streamlit.runtime.forward_msg_queue import ForwardMsgQueue
 from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
-from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+from streamlit.runtime.scriptrunner_utils.script_requests import RerunData, ScriptRequests
 
 from pages.parts import requests
 
@@ -18,6 +18,8 @@ def _drawings_are_kept(monkeypatch):
     for name in ("_create_scriptrunner", "_clear_queue"):
         monkeypatch.setattr(AppSession, name, getattr(AppSession, name))
     monkeypatch.setattr(ScriptRunner, "_run_script", ScriptRunner._run_script)
+    name = "_request_rerun_locked"
+    monkeypatch.setattr(ScriptRequests, name, getattr(ScriptRequests, name))
     requests.keep_drawings()
 
 
@@ -75,3 +77,42 @@ def test_a_part_of_a_page_is_drawn_only_while_that_is_the_page(monkeypatch, want
     pages = SimpleNamespace(current_page_script_hash="chat")
     ScriptRunner._run_script(SimpleNamespace(_pages_manager=pages), wanted)
     assert bool(drawn) == is_drawn
+
+
+MODELS = RerunData(page_script_hash="models")
+PART_OF_CHAT = RerunData(
+    page_script_hash="chat", query_string="chat=1", fragment_id="answer", is_auto_rerun=True
+)
+
+
+def asked_for(*wanted):
+    requests = ScriptRequests()
+    assert all(requests.request_rerun(one) for one in wanted)
+    return requests.on_scriptrunner_ready().rerun_data
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        (MODELS, PART_OF_CHAT),
+        (PART_OF_CHAT, MODELS),
+        (PART_OF_CHAT, MODELS, PART_OF_CHAT, PART_OF_CHAT),
+    ],
+    ids=["the part last", "the page last", "parts around it"],
+)
+def test_another_page_is_drawn_though_a_part_of_the_one_before_is_wanted_at_once(wanted):
+    drawn = asked_for(*wanted)
+    assert (drawn.page_script_hash, drawn.query_string) == ("models", "")
+    assert drawn.fragment_id_queue == []
+
+
+def test_of_two_pages_that_are_wanted_the_last_one_is_drawn():
+    compare = RerunData(page_script_hash="compare")
+    assert asked_for(MODELS, PART_OF_CHAT, compare).page_script_hash == "compare"
+
+
+def test_parts_that_are_wanted_at_once_are_all_drawn_and_nothing_else():
+    panel = RerunData(page_script_hash="chat", fragment_id="panel")
+    drawn = asked_for(PART_OF_CHAT, panel)
+    assert drawn.fragment_id_queue == ["answer", "panel"]
+    assert drawn.page_script_hash == "chat"

@@ -17,7 +17,8 @@ VERSION, VERSION_OF_PARTS = 1, 2
 # Three million tokens of answers with all their figures, or 80 questions with all the attachments
 # that they may have; what it takes in memory to read is several times as much.
 MAX_FILE_MB = 128
-MAX_FILE_BYTES = MAX_FILE_MB * 2**20
+# As browsers count, which send no longer one.
+MAX_FILE_BYTES = MAX_FILE_MB * 10**6
 MAX_TURNS = 10_000
 # What is around the turns of a file: a title, times and ids.
 HEAD_BYTES = 64 * 2**10

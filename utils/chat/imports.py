@@ -11,14 +11,14 @@ from typing import Any
 
 from utils.chat.answer_codec import cut_off, decode_answer, decode_settings, lost_answer
 from utils.chat.conversation import Conversation, ConversationState
-from utils.chat.exports import FORMAT, MAX_FILE_MB, MAX_TURNS, VERSION, VERSION_OF_PARTS
+from utils.chat.exports import FORMAT, MAX_FILE_BYTES, MAX_TURNS, VERSION, VERSION_OF_PARTS
 from utils.chat.snapshots import JobSnapshot
 from utils.chat.titles import checked_title
 from utils.chat.turns import AnswerSettings, Attachment, Turn, check_attachments, new_id
 from utils.errors import RequestError
 from utils.experiments.ratings import FASTEST, NO_RATING, SLOWEST, Rating
 
-MAX_FILE_CHARS = MAX_FILE_MB * 2**20
+MAX_FILE_CHARS = MAX_FILE_BYTES
 MAX_PARTS = 64
 MAX_QUESTION_CHARS = 1_000_000
 LATEST_S = 32_503_680_000.0

@@ -160,8 +160,13 @@ def _ollama_badge(target: Target) -> Badge:
 
 def _stage(name: str, loading: Loading, engine: EngineHealth) -> str:
     who = f"{name}: " if loading.is_running and loading.name == name else ""
+    return f"{who}{stage_line(engine)}"
+
+
+def stage_line(engine: EngineHealth) -> str:
+    """Say what is being done while a target is loaded, and how far that is."""
     share = "" if engine.stage_share is None else f", {100 * engine.stage_share:.0f} %"
-    return f"{who}{engine.stage or 'a moment'}{share}"
+    return f"{engine.stage or 'a moment'}{share}"
 
 
 def _unloaded_badge(target: Target, loading: Loading) -> Badge:

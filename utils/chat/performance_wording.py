@@ -150,9 +150,11 @@ def expectation(draft: DraftFigures) -> str:
             f"{duration(draft.token_s)} a token"
         )
     if draft.lookup_judged:
-        said.append(f"{draft.lookup_acceptance:.0%} of copied tokens")
+        kept = "" if said else " are expected to be kept"
+        said.append(f"{draft.lookup_acceptance:.0%} of copied tokens{kept}")
     best = draft.best_length
-    said.append(f"{best or 'no'} token{_s(best)} a round would pay best now")
+    what = f"{best} token{_s(best)} a round" if best else "drafting nothing"
+    said.append(f"{what} would pay best now")
     name = draft_name(draft.name)
     return f"{name[0].upper()}{name[1:]}: {'; '.join(said)}."
 

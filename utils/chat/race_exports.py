@@ -39,6 +39,7 @@ def race_json(race: RaceSnapshot) -> str:
             },
             "runs": [_run(run) for run in race.runs],
             "is_same_text": is_same_text(race),
+            "differs_by_draw": request.differs_by_draw,
             "divergence": asdict(race.divergence) if race.divergence else None,
             "verdict": asdict(found) if found else None,
             "vote": race.vote,
@@ -69,8 +70,6 @@ def race_markdown(race: RaceSnapshot) -> str:
         literal(race_wording.same_text_sentence(race)),
         "",
     ]
-    if race.divergence:
-        lines += [literal(race_wording.divergence_sentence(race, race.divergence)), ""]
     lines += [*_table(race), ""]
     for side in SIDES:
         if answer := race.shown(side):

@@ -154,7 +154,7 @@ class RunningRace(Race):
     async def _explain(self) -> None:
         """Find out where the texts part, if they do, and why."""
         parted = find_divergence(self._state.runs)
-        if parted is None:
+        if parted is None or self.request.differs_by_draw:
             return
         self._explaining = asyncio.create_task(explained(parted, self.request, self._runtime))
         with self._lock:

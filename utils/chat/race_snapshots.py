@@ -86,6 +86,12 @@ class RaceRequest:
         """Whose turn it is: A B B A and so on, so that drift of the machine hits both alike."""
         return tuple(TURNS[n % len(TURNS)] for n in range(2 * self.runs_each))
 
+    @property
+    def differs_by_draw(self) -> bool:
+        """True where the sides draw with other random numbers, though the seed is the same."""
+        is_mixed = (self.a.backend == "ollama") != (self.b.backend == "ollama")
+        return is_mixed and not self.sampling.is_greedy
+
     def entrant(self, side: Side) -> Entrant:
         """Return how a side answers."""
         return self.a if side == "a" else self.b
@@ -214,12 +220,16 @@ class RaceSnapshot:
         return next((run.answer for run in known if run.side == side), None)
 
     def tokens_per_second(self, side: Side) -> float:
-        """Return the median speed of a side; while its first run is on, that run's."""
-        ended = self.ended(side)
-        if not ended:
-            answer = self.shown(side)
-            return answer.stats.tokens_per_second if answer else 0.0
-        return ratio(1, median(_seconds(ended)))
+        """Return the median speed of a side; before it has any, that of its run that is on, or 0.
+
+        A run that does not count has no speed of its side.
+        """
+        ended, run = self.ended(side), self.current
+        if ended:
+            return ratio(1, median(_seconds(ended)))
+        if run is None or run.side != side or run.is_left_out:
+            return 0.0
+        return run.answer.stats.tokens_per_second
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,8 +276,8 @@ def is_same_text(race: RaceSnapshot) -> bool | None:
 def positions(race: RaceSnapshot) -> tuple[float, float]:
     """Return how far both sides are in a race begun at the same time, 0 to 1.
 
-    They run one after the other: the side that waits is where its last run was at that time. At
-    the end it is the moment when the faster one arrives.
+    They run one after the other: the side that waits is where its last run that counts was at that
+    time. At the end it is the moment when the faster one arrives.
     """
     lasts = [_last(race, side) for side in SIDES]
     goal = max((run.answer.stats.completion_tokens for run in race.runs if run.counts), default=0)
@@ -290,7 +300,7 @@ def tokens_at(answer: JobSnapshot, elapsed_s: float) -> float:
 def _last(race: RaceSnapshot, side: Side) -> Run | None:
     if race.current is not None and race.current.side == side:
         return race.current
-    return next((run for run in reversed(race.runs) if run.side == side), None)
+    return next(reversed(race.ended(side)), None)
 
 
 def _seconds(runs: Sequence[Run]) -> list[float]:

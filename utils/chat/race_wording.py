@@ -26,6 +26,10 @@ from utils.storage.votes import Choice
 ROUNDING = 0.5
 _SIGNS = str.maketrans({"\n": "\N{RETURN SYMBOL}", "\t": "\N{RIGHTWARDS ARROW TO BAR}"})
 VERIFIERS = {"rejection": "rejection sampling", "block": "block verification"}
+OWN_DRAWS = (
+    "Above temperature 0 the engine and Ollama draw with random numbers of their own, so the same "
+    "seed gives each another text: take temperature 0 to compare the texts too."
+)
 CHOICES: dict[Choice, str] = {"a": "A", "neither": "No difference", "b": "B"}
 
 
@@ -75,20 +79,31 @@ def runs_in_words(runs_each: int) -> str:
     return f"{runs_each} run{'s' if runs_each > 1 else ''} each"
 
 
-def state_line(race: RaceSnapshot) -> str:
-    """Say how far a comparison is."""
+def state_line(race: RaceSnapshot, *, stage: str = "") -> str:
+    """Say how far a comparison is; `stage` is what the engine does while it loads, else empty."""
     total = 2 * race.request.runs_each
     if race.state == "running":
         number = min(len(race.runs) + 1, total)
         line = f"Run {number} of {total}"
         if race.current is None:
             return line
-        waits = progress_line(race.current.answer)
+        is_queued = race.current.answer.state == "queued"
+        waits = f"The model first: {stage}" if stage and is_queued else None
+        waits = waits or progress_line(race.current.answer)
         return f"{line}: {race.current.side.upper()}" + (f". {waits}" if waits else " writes")
     if race.state == "explaining":
         return "Looking at where the texts part"
     words = {"done": "All", "stopped": "Stopped after", "failed": "Failed after"}
     return f"{words[race.state]} {len(race.runs)} of {total} runs"
+
+
+def no_speed(race: RaceSnapshot, side: Side) -> str:
+    """Say why a side has no speed."""
+    has_begun = any(run.side == side for run in race.runs)
+    if not race.is_active:
+        return "no run counts" if has_begun else "did not run"
+    is_on = race.current is not None and race.current.side == side
+    return "no speed yet" if has_begun or is_on else "waits for its turn"
 
 
 def left_out_sentence(run: Run) -> str:
@@ -130,7 +145,7 @@ def verdict_sentence(race: RaceSnapshot) -> str:
 
 
 def same_text_sentence(race: RaceSnapshot) -> str:
-    """Say whether all runs wrote the same; empty before there are two to compare."""
+    """Say whether all runs wrote the same, and where not; empty before there are two to compare."""
     is_same = is_same_text(race)
     if is_same is None:
         return ""
@@ -138,7 +153,10 @@ def same_text_sentence(race: RaceSnapshot) -> str:
     if is_same:
         tokens = counted[0].answer.stats.completion_tokens
         return f"Identical: all {len(counted)} runs wrote the same {tokens} tokens."
-    return "The texts are not the same."
+    if race.request.differs_by_draw:
+        return f"The texts are not compared. {OWN_DRAWS}"
+    parted = race.divergence
+    return divergence_sentence(race, parted) if parted else "The texts are not the same."
 
 
 def divergence_sentence(race: RaceSnapshot, parted: Divergence) -> str:
@@ -215,12 +233,10 @@ def _causes(race: RaceSnapshot, parted: Divergence) -> list[str]:
     """Return why the texts part, as far as that is known, and what can be done."""
     entrants = [race.request.entrant(side) for side in SIDES]
     is_greedy = race.request.sampling.is_greedy
+    if all(entrant.arm == "ollama" for entrant in entrants):
+        return ["Ollama may round otherwise from run to run."]
     if any(entrant.arm == "ollama" for entrant in entrants):
-        return [
-            "Ollama may round and cut the prompt otherwise than the engine."
-            if is_greedy
-            else "That is to be expected: Ollama draws with noise of its own."
-        ]
+        return ["Ollama may round and cut the prompt otherwise than the engine."]
     drafting = [entrant.speculative for entrant in entrants if entrant.speculative.enabled]
     if not is_greedy:
         for speculative in drafting:

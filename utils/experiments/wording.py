@@ -65,7 +65,7 @@ def decision_sentence(decision: Decision) -> str:
 def verdict(speed: Effect) -> Verdict:
     """Say what is known of the speed of drafted answers, in one sentence."""
     if not speed.answers:
-        return Verdict("No answers yet: the figures come with the first answers in a chat.")
+        return Verdict("No answers yet: those of browsers that are assigned by chance count.")
     if not speed.standard.answers or not speed.speculative.answers:
         there, missing = "standard", "speculative"
         if speed.speculative.answers:
