@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -36,6 +37,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--prompts", type=int, default=32, help="prompts of the equality tests")
 
 
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Function) -> Generator[None, object, object]:
+    """Trace nothing in `no_cover` tests: in xdist pytest-cov leaves a second tracer running."""
+    if item.get_closest_marker("no_cover") is None and "no_cover" not in item.fixturenames:
+        return (yield)
+    tracer, thread_tracer = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
+        threading.settrace(thread_tracer)
+
+
 @pytest.fixture
 def samples(request: pytest.FixtureRequest) -> int:
     """Tokens per setting of the losslessness tests."""
@@ -48,6 +64,12 @@ def prompts(request: pytest.FixtureRequest) -> int:
     """Prompts of the equality tests; from 300 on, each with every draft length."""
     count: int = request.config.getoption("--prompts")
     return count
+
+
+@pytest.fixture
+def unmeasured_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let processes that the test starts run at full speed: coverage is not measured in them."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(scope="session", autouse=True)

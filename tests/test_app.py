@@ -9,6 +9,8 @@ import pytest
 from tests.served_app import ServedApp, served_app, start
 from utils.storage.database import FILE_NAME, Database
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),

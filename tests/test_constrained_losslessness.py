@@ -28,6 +28,8 @@ from utils.sampling import Distribution, Sampler
 from utils.speculative_decoding import SpeculativeDecoder
 from utils.token_validator import Draft
 
+pytestmark = pytest.mark.no_cover
+
 GRAMMAR = "root ::= ([a-c] [b-f])*"
 ALLOWED = ([0, 1, 2], [1, 2, 3, 4, 5])
 ANSWER_TOKENS = 500

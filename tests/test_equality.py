@@ -30,6 +30,8 @@ from utils.performance_monitor import RoundStats
 from utils.sampling import Sampler, SharedNoise
 from utils.speculative_decoding import SpeculativeDecoder
 
+pytestmark = pytest.mark.no_cover
+
 OPTIONS = ModelOptions(
     context_tokens=256, batch_tokens=64, threads=1, batch_threads=1, flash_attention="on"
 )

@@ -26,6 +26,8 @@ from utils.performance_monitor import RoundStats
 from utils.speculative_decoding import SpeculativeDecoder
 from utils.token_validator import Draft
 
+pytestmark = pytest.mark.no_cover
+
 TEMPERATURES = (0.0, 0.8)
 
 

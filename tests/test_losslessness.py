@@ -28,6 +28,8 @@ from utils.sampling import Chance, Distribution, SharedNoise
 from utils.speculative_decoding import SpeculativeDecoder
 from utils.token_validator import CoupledVerifier
 
+pytestmark = pytest.mark.no_cover
+
 SIZE = 6
 SAMPLINGS = {
     "temperature": SamplingParams(temperature=1.2, top_k=0, top_p=1),
@@ -134,12 +136,14 @@ WRONG_MAKERS = {
 
 
 @pytest.mark.parametrize("name", WRONG_MAKERS)
-async def test_wrong_rules_are_found_out(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+async def test_wrong_rules_are_found_out(
+    monkeypatch: pytest.MonkeyPatch, samples: int, name: str
+) -> None:
     monkeypatch.setattr(
         speculative_decoding, "make_verifier", lambda _, seed: WRONG_MAKERS[name](seed)
     )
     params = SAMPLINGS["temperature"]
-    counts = await sample_pairs(20_000, "coupled", params, "perturbed", seed=1000)
+    counts = await sample_pairs(samples, "coupled", params, "perturbed", seed=1000)
     assert excess_over_chance(counts, params) > 1
 
 

@@ -15,6 +15,8 @@ from tests.ollama_server import OllamaServer
 from tests.served_app import ServedApp, start
 from tests.tiny_gguf import write_tiny_gguf
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:

@@ -98,6 +98,7 @@ def test_any_bytes_come_out_as_their_whole_decoding(data, sizes):
     assert "".join(texts(stream(pieces)[0])) == expected(pieces, ())[0]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=2000, deadline=None)
 @given(
     data=st.text("abé", max_size=24).map(str.encode),

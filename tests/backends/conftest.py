@@ -20,6 +20,11 @@ def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ollama, "CONNECT_TIMEOUT_S", 60)
 
 
+@pytest.fixture(autouse=True)
+def _workers_at_full_speed(unmeasured_children: None) -> None:
+    """The worker has tests of its own, in `tests/engine`, which measure coverage in it."""
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[OllamaServer]:
     async with OllamaServer() as running:

@@ -10,6 +10,8 @@ from benchmarks.__main__ import main
 from benchmarks.options import parse, ways_of
 from tests.tiny_gguf import write_tiny_gguf
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.usefixtures("unmeasured_children")]
+
 QUICK = ["--tokens", "6", "--repeats", "1", "--prompts", "1", "--threads", "1", "--busy"]
 
 

@@ -102,6 +102,7 @@ async def test_a_thought_that_the_prompt_opens_is_free_and_the_answer_is_not(tmp
     own.close()
 
 
+@pytest.mark.no_cover
 async def test_a_thousand_answers_leave_no_memory_behind(tmp_path: Path):
     """What is kept per grammar is bounded: growth beyond it would show as megabytes."""
     own = await load(write_tiny_gguf(tmp_path / "tiny.gguf"))

@@ -37,6 +37,8 @@ from utils.errors import (
 )
 from utils.events import Tokens
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 READY = '{"type":"ready","pid":1,"llama_cpp_version":"","system_info":"","has_gpu":false}'
 
 

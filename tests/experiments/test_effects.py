@@ -8,6 +8,8 @@ import pytest
 from tests.experiments.simulated import browsers, experiment, outcome, pretend_independent
 from utils.experiments.effects import METRICS, MIN_BROWSERS, compare_arms, student_t
 
+pytestmark = pytest.mark.no_cover
+
 EXPERIMENTS = 400
 METRIC = {metric.key: metric for metric in METRICS}
 

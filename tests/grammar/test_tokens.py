@@ -71,6 +71,7 @@ def is_judged_alike(table: TokenTable, token_id: int) -> bool:
     return (bool(piece) and not strange) or token_id in table.ends
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", GRAMMARS)
 def test_the_tokens_allowed_are_those_that_llama_cpp_allows(table, vocabulary, name):
     rng = random.Random(name)

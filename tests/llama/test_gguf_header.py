@@ -201,11 +201,13 @@ def test_other_things_than_files_are_refused(tmp_path):
         read_header(tmp_path / "loop")
 
 
+@pytest.mark.no_cover
 def test_two_thousand_mutated_files_end_in_a_header_or_in_a_sentence(tmp_path):
     ends = [fuzz_header.read(path) for path in fuzz_header.cases(tmp_path, 2000, seed=1)]
     assert set(ends) == {"refused", "accepted"}
 
 
+@pytest.mark.no_cover
 def test_a_large_vocabulary_is_read_in_little_memory(tmp_path):
     choice = random.Random(0)
     tokens = [f"token{number:x}" * choice.randint(1, 2) for number in range(152_000)]
