@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     )
     batch_tokens: int = Field(512, ge=32, le=8192, description="Prompt tokens decoded in one pass.")
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads for one-token passes; empty: at most all cores."
+        None, ge=1, le=1024, description="Threads for short passes; empty: at most physical cores."
     )
     batch_threads: int | None = Field(
         None, ge=1, le=1024, description="Threads for longer passes (verification, prompts)."

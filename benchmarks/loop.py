@@ -45,6 +45,9 @@ def measure_loop(rig: Rig, *, runs: int = RUNS, tokens: int = TOKENS) -> LoopCos
     prompt = rig.encode(QUESTION)
     wanted = rig.answer(prompt, sampling, PLAIN).token_ids
     bare_s, ours_s = [], []
+    # The very same threads on both sides.
+    rig.target.session.thread_choice = None
+    rig.target.session.spare_threads(None)
     for run in range(runs):
         for is_ours in (True, False) if run % 2 else (False, True):
             rig.forget()
@@ -63,8 +66,7 @@ def measure_loop(rig: Rig, *, runs: int = RUNS, tokens: int = TOKENS) -> LoopCos
 
 def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[tuple[int, ...], float]:
     """Return `count` greedy tokens and the seconds per token, from and to empty caches."""
-    context, size = model._context, model.vocabulary.size  # the very same kernels
-    model.session.spare_threads(None)
+    context, size = model._context, model.vocabulary.size  # the very same kernels and threads
     native.llama_memory_clear(native.llama_get_memory(context), True)  # noqa: FBT003
     _feed(context, prompt[:-1])
     token_ids = [prompt[-1]]

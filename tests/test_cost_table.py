@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from utils.cost_table import CostTable, is_sound
@@ -101,6 +103,21 @@ def test_what_several_tokens_cost_is_learnt_for_all_widths_from_those_that_are_s
         assert costs.pace == pytest.approx(1.0, rel=0.001)
     assert costs.seconds(4) / costs.plain_s == pytest.approx(1.5 * 1.8, rel=0.1)
     assert costs.seconds(8) / costs.plain_s == pytest.approx(2.4 * 1.8, rel=0.2)
+
+
+def test_long_passes_that_others_interrupt_more_often_are_not_taken_for_dearer():
+    rng, costs = random.Random(1), CostTable({0: {1: 1.0, 6: 4.0}}, max_width=6)
+
+    def interrupted(seconds: float) -> float:
+        return seconds + (4.0 if rng.random() < 0.1 * seconds else 0.0)
+
+    ratios = []
+    for _ in range(400):
+        for _ in range(4):
+            costs.note(1, interrupted(1.0), is_plain=True)
+        costs.note(6, interrupted(4.0))
+        ratios.append(costs.seconds(6) / costs.plain_s)
+    assert sum(ratios) / len(ratios) == pytest.approx(4.0, rel=0.08)
 
 
 def test_a_machine_that_gets_slower_amid_plain_passes_does_not_make_wide_ones_dearer():

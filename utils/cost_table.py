@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 PACE_SHARE = 0.1
 WIDTH_SHARE, SEVERAL_SHARE = 0.02, 0.1
 LARGEST_SURPRISE, LARGEST_FIRST_SURPRISE = 1.5, 2.0
+SLOWER_SHARE = 1 / 3
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
 PLAIN_PASSES, FRESH_PASSES = 3, 8
@@ -105,7 +106,7 @@ class CostTable:
             self._since_plain += 1
             self._learn(place, slowness)
         if is_plain or not self._has_plain:
-            self.pace *= _clipped(slowness / self.pace, LARGEST_SURPRISE) ** PACE_SHARE
+            self.pace *= _lessened(slowness / self.pace) ** PACE_SHARE
 
     @property
     def _has_plain(self) -> bool:
@@ -115,21 +116,21 @@ class CostTable:
     def _learn(self, place: int, slowness: float) -> None:
         """Correct the cost of one width, and of all wide ones where there is something beside."""
         if not self._has_plain:
-            surprise = _clipped(slowness / self.pace, LARGEST_SURPRISE)
+            surprise = _lessened(slowness / self.pace)
             self._correct(slice(place, place + 1), surprise**WIDTH_SHARE)
             return
         surprise = slowness / median(self._plain)
         if place > 1:
             self._several_notes += 1
-            # The first passes count for more: what is known before them may be far off.
             share = max(SEVERAL_SHARE, FIRST_SHARE / self._several_notes)
-            factor = _clipped(surprise, LARGEST_FIRST_SURPRISE) ** share
+            factor = _part(surprise, share, SEVERAL_SHARE)
             self._correct(slice(2, None), factor)
             surprise /= factor
         self._notes[place] += 1
         share = max(WIDTH_SHARE, FIRST_SHARE / self._notes[place] ** 2)
-        largest = LARGEST_SURPRISE if share == WIDTH_SHARE else LARGEST_FIRST_SURPRISE
-        self._correct(slice(place, place + 1), _clipped(surprise, largest) ** share)
+        # One token takes as long as the plain ones that it is judged by, and is disturbed as often.
+        least = WIDTH_SHARE if place > 1 else 0.0
+        self._correct(slice(place, place + 1), _part(surprise, share, least))
 
     def _correct(self, places: slice, factor: float) -> None:
         self._corrections[places] *= factor
@@ -182,5 +183,22 @@ def _by_width(times: Mapping[int, float], max_width: int) -> NDArray[np.float64]
     return np.asarray(np.minimum(seconds + beyond * known[-1] / last, likely), dtype=np.float64)
 
 
-def _clipped(factor: float, largest: float) -> float:
-    return min(max(factor, 1 / largest), largest)
+def _part(surprise: float, share: float, least: float) -> float:
+    """Return a share of a surprise.
+
+    The first passes count for more: what is known before them may be far off.
+    """
+    if share > least:
+        largest = LARGEST_FIRST_SURPRISE
+        return math.pow(min(max(surprise, 1 / largest), largest), share)
+    return math.pow(_lessened(surprise), share)
+
+
+def _lessened(surprise: float) -> float:
+    """Return a surprise clipped, and less of one that a pass took longer.
+
+    Whatever else the machine does makes passes slower, and those most often that take long anyway.
+    """
+    if surprise > 1:
+        return math.pow(min(surprise, LARGEST_SURPRISE), SLOWER_SHARE)
+    return max(surprise, 1 / LARGEST_SURPRISE)

@@ -9,7 +9,7 @@ import pytest
 from config import SamplingParams, SpeculativeConfig, VerifierName
 from tests.fake_model import FakeSession, FakeVocabulary
 from tests.test_speculative_decoding import END, GREEDY, SAMPLING, SIZE, table
-from utils.drafters.model_drafter import LOOK_BACK_TOKENS, MOST_LOOKED_BACK, ModelDrafter
+from utils.drafters.model_drafter import LOOK_BACK_TOKENS, MOST_LOOKED_BACK, ModelDrafter, always
 from utils.drafters.protocol import Hindsight, Picker
 from utils.events import Tokens
 from utils.speculative_decoding import SpeculativeDecoder
@@ -21,15 +21,16 @@ PROMPT = (1, 2, 3, 4, 5, 6, 7)
 class LateDrafter(ModelDrafter):
     """Is silent until so many tokens are written."""
 
-    def __init__(self, noise: float, silent_tokens: int) -> None:
+    def __init__(self, noise: float, silent_tokens: int, *, is_steered: bool = True) -> None:
         super().__init__("late", FakeSession(table(noise)), vocabulary_size=SIZE)
         self._silent_tokens = silent_tokens
+        self._wants_more = (lambda _: True) if is_steered else always
         self.first: Hindsight | None = None
 
     def propose(self, token_ids: Sequence[int], limit: int, picker: Picker, *_: object) -> Draft:
         if len(token_ids) < len(PROMPT) + self._silent_tokens:
             return Draft()
-        draft = super().propose(token_ids, limit, picker)
+        draft = super().propose(token_ids, limit, picker, self._wants_more)
         if self.first is None:
             self.first = self.hindsight
         return draft
@@ -83,6 +84,12 @@ async def test_only_the_newest_tokens_of_the_answer_are_judged_and_few_not_at_al
     assert drafter.first is not None
     judged = silent if silent >= LOOK_BACK_TOKENS else 0
     assert len(drafter.first) == min(judged, MOST_LOOKED_BACK)
+
+
+async def test_nothing_is_judged_where_as_much_is_drafted_anyhow() -> None:
+    drafter = LateDrafter(0.0, silent_tokens=6, is_steered=False)
+    await write(drafter, GREEDY)
+    assert drafter.first == ()
 
 
 @pytest.mark.parametrize("verifier", ["rejection", "block"])

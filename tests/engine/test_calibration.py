@@ -32,9 +32,12 @@ def test_times_that_cannot_be_are_measured_again(tmp_path, passes):
     assert recall(tmp_path / "costs") is None
 
 
-@pytest.mark.parametrize(("best_s", "is_kept"), [(0.008, True), (0.001, False)])
-async def test_times_are_not_kept_where_steps_are_far_slower_than_the_best_of_them(
-    tmp_path, monkeypatch, best_s, is_kept
+@pytest.mark.parametrize(
+    ("best_s", "is_quiet", "is_kept"),
+    [(0.008, True, True), (0.001, True, False), (0.008, False, False)],
+)
+async def test_times_are_kept_only_where_the_machine_was_quiet(
+    tmp_path, monkeypatch, best_s, is_quiet, is_kept
 ):
     passes = {8: {1: best_s, 4: 2 * best_s}}
     monkeypatch.setattr(calibration, "time_passes", lambda *_, **__: passes)
@@ -53,6 +56,7 @@ async def test_times_are_not_kept_where_steps_are_far_slower_than_the_best_of_th
             max_rows=4,
             should_stop=lambda: False,
             kept=tmp_path / "costs",
+            is_quiet=lambda: is_quiet,
         )
     assert costs is not None
     assert (recall(tmp_path / "costs") == passes) is is_kept

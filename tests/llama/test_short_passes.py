@@ -10,13 +10,15 @@ from utils.llama.library import native
 from utils.llama.model import LlamaModel
 from utils.llama.short_passes import settle_threads
 
-TEXT = list(range(5, 45))
+TEXT = list(range(5, 105))
 
 
 @pytest.fixture
 def model(tmp_path):
     path = write_tiny_gguf(tmp_path / "tiny.gguf")
-    with LlamaModel.open(path, OPTIONS.model_copy(update={"threads": 2})) as opened:
+    with LlamaModel.open(
+        path, OPTIONS.model_copy(update={"threads": 2, "batch_tokens": 128})
+    ) as opened:
         yield opened
 
 
@@ -47,7 +49,7 @@ def test_passes_that_take_long_keep_all_threads(model, monkeypatch):
     assert threads_of(model) == 2
 
 
-def test_a_prompt_is_read_with_all_threads_all_the_same(model, monkeypatch):
+def test_a_long_prompt_is_read_with_all_threads_all_the_same(model, monkeypatch):
     seen = []
     decode = native.llama_decode
 
@@ -59,7 +61,8 @@ def test_a_prompt_is_read_with_all_threads_all_the_same(model, monkeypatch):
     model.session.spare_threads(1)
     model.session.decode(TEXT, rows=1)
     model.session.decode([7], rows=1)
-    assert seen == [2, 1]
+    model.session.decode(TEXT[:40], rows=1)
+    assert seen == [2, 1, 1]
     assert threads_of(model) == 1
 
 

@@ -119,6 +119,41 @@ def test_the_number_of_threads_changes_no_bit_of_the_logits(path: Path, width: i
         assert np.array_equal(*rows)
 
 
+class Turning(ThreadChoice):
+    """Another number of threads for every pass."""
+
+    count = 0
+
+    @property
+    def threads(self) -> int:
+        self.count += 1
+        return 1 + self.count % 4
+
+
+@pytest.mark.parametrize("quantization", ["F16", "Q8_0", "Q4_0"])
+@pytest.mark.parametrize("equal_width", [0, 8])
+def test_threads_that_change_amid_a_text_change_no_bit_of_it(
+    tmp_path: Path, quantization: str, equal_width: int
+) -> None:
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", quantization=quantization, width=128)
+
+    def write(choice: ThreadChoice | None) -> list[np.ndarray]:
+        with LlamaModel.open(path, ModelOptions(context_tokens=512)) as model:
+            session, rows = model.session, []
+            session.thread_choice = choice
+            for start in range(5, 305):
+                width = 1 + start % 5
+                logits = session.decode([start] * width, rows=width, width=equal_width)
+                rows.append(logits.copy())
+                session.rollback(start - 4)
+            return rows
+
+    turning = Turning(4)
+    pairs = zip(write(turning), write(None), strict=True)
+    assert all(np.array_equal(changed, steady) for changed, steady in pairs)
+    assert turning.count > 300
+
+
 @pytest.mark.parametrize(
     "options",
     [

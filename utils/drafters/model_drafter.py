@@ -67,7 +67,8 @@ class ModelDrafter:
                 pass
         drafted: list[int] = []
         distributions: list[Distribution] = []
-        logits = self._read(token_ids, pending, picker)
+        # Nobody learns from what is drafted at a fixed length.
+        logits = self._read(token_ids, pending, None if wants_more is always else picker)
         while True:
             token_id, distribution, margin = picker.pick(
                 logits[: self._columns], token_ids, drafted
@@ -81,14 +82,15 @@ class ModelDrafter:
                 return Draft(tuple(drafted), tuple(distributions))
             logits = session.decode([token_id], rows=1)[0]
 
-    def _read(self, token_ids: Sequence[int], pending: int, picker: Picker) -> FloatArray:
+    def _read(self, token_ids: Sequence[int], pending: int, picker: Picker | None) -> FloatArray:
         """Decode the tokens from `pending` on, and look back; return the logits after them."""
         emitted = len(token_ids) - max(self._prompt_tokens, pending + 1)
-        is_worth_it = self._looks_back and emitted >= LOOK_BACK_TOKENS
-        looked = min(emitted, MOST_LOOKED_BACK) if is_worth_it else 0
+        if picker is None or not self._looks_back or emitted < LOOK_BACK_TOKENS:
+            only: FloatArray = self._session.decode(token_ids[pending:], rows=1)[0]
+            return only
+        looked = min(emitted, MOST_LOOKED_BACK)
         rows = self._session.decode(token_ids[pending:], rows=1 + looked)
-        if looked:
-            self.hindsight = picker.look_back(rows[:-1, : self._columns], token_ids)
+        self.hindsight = picker.look_back(rows[:-1, : self._columns], token_ids)
         logits: FloatArray = rows[-1]
         return logits
 

@@ -47,13 +47,14 @@ async def calibrate(
     max_rows: int,
     should_stop: ShouldStop,
     kept: Path | None = None,
+    is_quiet: Callable[[], bool] = lambda: True,
 ) -> CostTable | None:
     """Time plain steps after `prompt` through the real loop, into `clock`, then passes by width.
 
     Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, or else
-    measured, for some two seconds at most, and kept there if the machine was quiet. Forgets the
-    text. Returns None where it was stopped before there was anything. Raises `TargetError` if the
-    target fails.
+    measured, for some two seconds at most, and kept there if the machine was quiet, as far as can
+    be seen and `is_quiet` knows. Forgets the text. Returns None where it was stopped before there
+    was anything. Raises `TargetError` if the target fails.
     """
     prompt = prompt[: session.n_ctx // 2]
     steps = await _time_steps(session, vocabulary, prompt, should_stop)
@@ -65,8 +66,8 @@ async def calibrate(
     costs = None
     if passes and steps and is_sound(passes):
         shallow = passes[min(passes)]
-        is_quiet = median(steps) <= MOST_OF_BEST * shallow[1] + BOOKKEEPING_S
-        if is_new and is_quiet and kept and not should_stop():
+        is_steady = median(steps) <= MOST_OF_BEST * shallow[1] + BOOKKEEPING_S
+        if is_new and is_steady and is_quiet() and kept and not should_stop():
             keep(kept, passes)
         costs = CostTable(passes, max_width=max_rows)
         # Kept times are those of another day: only their ratios count.

@@ -150,6 +150,7 @@ class Engine:
                 max_rows=model.session.max_rows,
                 should_stop=should_stop,
                 kept=Path(request.costs_path) if request.costs_path else None,
+                is_quiet=lambda: model.session.has_all_threads,
             )
         except BaseException:
             target.close()

@@ -15,7 +15,7 @@ from config import FlashAttention, ModelOptions
 from utils.errors import ModelError, ModelLoadError
 from utils.llama.gguf_header import GGUFHeader, read_header
 from utils.llama.kernels import can_repack
-from utils.llama.library import has_gpu, native, take_errors
+from utils.llama.library import has_gpu, native, system_info, take_errors
 from utils.llama.recurrent_session import RecurrentSession
 from utils.llama.session import LlamaSession
 from utils.llama.thread_choice import ThreadChoice
@@ -178,9 +178,11 @@ class LlamaModel:
         self.session = (RecurrentSession if is_recurrent else LlamaSession)(
             self._context, n_vocab=self.vocabulary.size, n_ctx=n_ctx, max_rows=max_rows
         )
-        # With flash attention the number of threads is part of what is computed.
+        # With flash attention the number of threads is part of what is computed, and so it is with
+        # the matrix instructions of ARM, which take two rows at once where a thread has two.
         is_free = not (options.threads or options.batch_threads or has_gpu())
-        if is_free and threads > 1 and flash_attention == "off":
+        is_same = flash_attention == "off" and "MATMUL_INT8" not in system_info()
+        if is_free and is_same and threads > 1:
             self.session.thread_choice = ThreadChoice(threads)
         self.info = self._describe(n_ctx, threads, batch_threads)
 

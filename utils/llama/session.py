@@ -20,6 +20,8 @@ from utils.llama.thread_choice import ThreadChoice
 from utils.model_session import DecodeAborted, FloatArray
 
 ABORTABLE_TOKENS = 17
+# What a draft has yet to read is often little more than a question.
+FEW_TOKENS = 64
 _OPEN_END = -1
 _OK, _NO_ROOM, _ABORTED = 0, 1, 2
 _NO_CALLBACK = native.ggml_abort_callback()
@@ -88,7 +90,7 @@ class LlamaSession:
         if count >= ABORTABLE_TOKENS:
             status = self._decode_prompt()
         elif self.thread_choice is not None:
-            status = self._decode_timed(self.thread_choice, total)
+            status = self._decode_timed(self.thread_choice, total, has_output=rows > 0)
         else:
             status = native.llama_decode(self._context, self._batch)
         if status != _OK:
@@ -99,10 +101,15 @@ class LlamaSession:
         return self._read_logits(rows)
 
     def spare_threads(self, threads: int | None) -> None:
-        """Decode up to 16 tokens with so many threads, and more with all; None: all with all."""
+        """Decode up to 64 tokens with so many threads, and more with all; None: all with all."""
         self._check_owner()
         self._few_threads = threads
         self._set_threads(threads)
+
+    @property
+    def has_all_threads(self) -> bool:
+        """Tell whether no other programs have made fewer threads the better choice."""
+        return self.thread_choice is None or self.thread_choice.is_most
 
     def rollback(self, length: int) -> None:
         """Keep the first `length` tokens of the cache; 0 <= length <= len(cached).
@@ -177,8 +184,9 @@ class LlamaSession:
         self._row_view[count - rows : count] = 1
 
     def _decode_prompt(self) -> int:
-        """Decode with all threads, and stop when asked to."""
-        if self._few_threads:
+        """Decode with all threads if it is long, and stop when asked to."""
+        has_few = self._few_threads and self._batch.n_tokens > FEW_TOKENS
+        if has_few:
             self._set_threads(None)
         if self.should_stop is not None:
             native.llama_set_abort_callback(self._context, self._abort_callback, None)
@@ -186,16 +194,18 @@ class LlamaSession:
             return int(native.llama_decode(self._context, self._batch))
         finally:
             native.llama_set_abort_callback(self._context, _NO_CALLBACK, None)
-            if self._few_threads:
+            if has_few:
                 self._set_threads(self._few_threads)
 
-    def _decode_timed(self, choice: ThreadChoice, width: int) -> int:
+    def _decode_timed(self, choice: ThreadChoice, width: int, *, has_output: bool) -> int:
         """Decode with as many threads as seem best, and tell what came of it."""
         if choice.threads != self._few_threads:
             self.spare_threads(choice.threads)
         begin = perf_counter()
         status = native.llama_decode(self._context, self._batch)
-        choice.note(width, perf_counter() - begin)
+        # What has no output, or failed, took less than others.
+        if has_output and status == _OK:
+            choice.note(width, perf_counter() - begin)
         return int(status)
 
     def _set_threads(self, threads: int | None) -> None:

@@ -12,7 +12,9 @@ from statistics import mean
 TRIAL_BUDGET = 0.005
 TRIAL_PASSES, FEWEST_PASSES, MOST_PASSES = 4, 16, 512
 # Passes that take longer by so much tell that the machine has changed.
-CHANGED, CLEARLY_LESS = 1.5, 0.9
+CHANGED = 1.5
+# Fewer threads make passes over several tokens dearer still: taken only where they are far faster.
+MOST_FOR_FEWER, MOST_FOR_MORE = 0.75, 1.0
 SHARE, USUAL_SHARE = 0.2, 0.1
 LARGEST_SURPRISE = 2.0
 
@@ -40,6 +42,11 @@ class ThreadChoice:
         """How many threads the next pass is best made with, or tried with."""
         return self._tried
 
+    @property
+    def is_most(self) -> bool:
+        """True while none but the most threads are chosen."""
+        return self._chosen == self._ladder[-1]
+
     def take(self, threads: int) -> None:
         """Choose so many, and forget what was known."""
         self._ladder = sorted({*self._ladder, threads})
@@ -53,7 +60,8 @@ class ThreadChoice:
         """Learn what a pass over `width` tokens took with `threads`."""
         usual_s = self._usual_s.get(width)
         if usual_s is None:
-            self._usual_s[width] = seconds
+            if self._tried == self._chosen:
+                self._usual_s[width] = seconds
             return
         ratio = min(seconds / usual_s, LARGEST_SURPRISE)
         if self._tried != self._chosen:
@@ -84,7 +92,8 @@ class ThreadChoice:
         lost = TRIAL_PASSES * (ratio - self._now)
         self._gap = int(min(max(FEWEST_PASSES, lost / TRIAL_BUDGET), MOST_PASSES))
         self._trial.clear()
-        if known < CLEARLY_LESS * self._now:
+        most = MOST_FOR_FEWER if self._tried < self._chosen else MOST_FOR_MORE
+        if known < most * self._now:
             self._switch(known)
         else:
             self._tried = self._chosen
