@@ -10,13 +10,24 @@ from streamlit.typing import UploadedFile
 from utils.chat.attached_files import file_label, read_attachment
 from utils.chat.markdown import literal
 from utils.chat.turns import Attachment, Turn
+from utils.errors import RequestError
 
 SHOWN_CHARS = 20_000
+MAX_FILE_BYTES = 2**20
 
 
 def read_uploads(files: Iterable[UploadedFile]) -> tuple[Attachment, ...]:
     """Return uploaded files as text, or raise `RequestError` that names the one that is not."""
-    return tuple(read_attachment(file.name, file.getvalue()) for file in files)
+    return tuple(_read_upload(file) for file in files)
+
+
+def _read_upload(file: UploadedFile) -> Attachment:
+    # The browser holds the limit of the input; whoever goes round it is stopped here.
+    if file.size > MAX_FILE_BYTES:
+        raise RequestError(
+            f"{file.name!r} has {file.size} bytes, {MAX_FILE_BYTES} is the most: attach a part"
+        )
+    return read_attachment(file.name, file.getvalue())
 
 
 def draw_attachments(turn: Turn) -> None:

@@ -53,9 +53,11 @@ def _draw(figure: Any, key: str, alt: str) -> None:
 def _figure(answer: JobSnapshot, name: str, make: Callable[[], Any]) -> Any:
     """Return the figure of an answer as it was made before, in whichever place, or make it."""
     kept = cast("_Kept", st.session_state.setdefault(_KEPT, {}))
-    # The answer is kept with its figure, so that no other one can have its id.
-    place = (name, id(answer))
-    known = kept.pop(place, None) or (answer, make())
+    # While it is written, an answer is another one each time.
+    place = (name, 0 if answer.is_active else id(answer))
+    known = kept.pop(place, None)
+    if known is None or known[0] is not answer:
+        known = (answer, make())
     kept[place] = known
     if len(kept) > KEPT_FIGURES:
         del kept[next(iter(kept))]

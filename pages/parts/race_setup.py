@@ -8,6 +8,7 @@ import streamlit as st
 
 from config import AUTO, get_settings
 from pages.parts import model_choice, session
+from pages.parts.draft_labels import draft_labels, offered_draft
 from pages.parts.fields import draw_number
 from pages.parts.race_values import (
     ARMS,
@@ -21,7 +22,7 @@ from pages.parts.race_values import (
     suite,
     value,
 )
-from pages.parts.settings import ABOUT_VERIFIERS, DRAFT_LENGTHS, VERIFIERS, draft_labels, drafts_of
+from pages.parts.settings import ABOUT_VERIFIERS, DRAFT_LENGTHS, VERIFIERS, drafts_of
 from utils.chat import race_wording
 from utils.chat.markdown import literal
 from utils.chat.model_wording import model_label
@@ -128,9 +129,10 @@ def _draw_side(side: Side, target: Target) -> None:
 
 def _draw_drafting(side: Side, target: Target) -> None:
     """Draw how a side drafts."""
-    labels = draft_labels(drafts_of(target)) or {AUTO: "Automatic"}
-    if value(f"{side}_draft_model") not in labels:
-        set_value(f"{side}_draft_model", AUTO)
+    drafts = drafts_of(target)
+    labels = draft_labels(drafts) or {AUTO: "Automatic"}
+    if (chosen := value(f"{side}_draft_model")) not in labels:
+        set_value(f"{side}_draft_model", offered_draft(chosen, drafts))
     st.selectbox(
         "Draft",
         list(labels),

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
 from pages.parts import assignment, model_choice
 from pages.parts.conversation_list import draw_conversations
+from pages.parts.draft_labels import draft_labels, draft_warning, offered_draft, ranking_label
 from pages.parts.folds import Fold, draw_folds
 from pages.parts.presets import draw_presets
 from pages.parts.sampling import PREFIX, answer_form, draw_penalties, draw_sampling
@@ -184,19 +185,6 @@ def _ranked(target: str, *, is_loaded: bool, has_gpu: bool) -> list[RankedDraft]
         return []
 
 
-def draft_labels(drafts: list[RankedDraft]) -> dict[str, str]:
-    """Return what can be chosen, by name, as the choice shows it; empty where nothing drafts."""
-    best = best_draft(drafts)
-    if best is None:
-        return {}
-    offered = {
-        draft.name: draft.label if draft.is_usable else f"{draft.label}: too large now"
-        for draft in drafts
-        if draft.verdict != "unfit"
-    }
-    return {AUTO: f"Automatic: {best.label}", **offered}
-
-
 def _draw_speculation() -> None:
     assignment.settle_assignment()
     target = model_choice.current_target()
@@ -238,8 +226,8 @@ def _draw_speculation() -> None:
 def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     """Draw the choice of a draft, and why each stands where it does."""
     labels = draft_labels(drafts)
-    if labels and value("draft_model") not in labels:
-        st.session_state[PREFIX + "draft_model"] = AUTO
+    if labels:
+        st.session_state[PREFIX + "draft_model"] = offered_draft(value("draft_model"), drafts)
     st.selectbox(
         "Draft",
         list(labels) or [value("draft_model")],
@@ -252,12 +240,12 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     )
     if not labels:
         return
-    if enabled and (warning := _warning(drafts, value("draft_model"))):
+    if enabled and (warning := draft_warning(drafts, value("draft_model"))):
         st.warning(literal(sentence(warning)), icon=":material/translate:")
     usable = [draft for draft in drafts if draft.is_usable]
     unfit = [draft for draft in drafts if not draft.is_usable]
     lines = [f"{draft.rank}. {draft.label}: {draft.sentence}" for draft in usable]
-    folds = [_fold_of(_ranking_label(len(usable)), lines, key="ranking")]
+    folds = [_fold_of(ranking_label(len(usable)), lines, key="ranking")]
     if unfit:
         lines = [f"{draft.label}: {draft.sentence}" for draft in unfit]
         folds.append(_fold_of(f"{len(unfit)} found that cannot draft here", lines, key="unfit"))
@@ -270,17 +258,6 @@ def _fold_of(label: str, lines: Iterable[str], *, key: str) -> Fold:
             st.text(line)
 
     return Fold(label, draw, key=key, type="compact")
-
-
-def _warning(drafts: list[RankedDraft], chosen: str) -> str:
-    """Return what to expect of the chosen draft where that is less than usual."""
-    best = best_draft(drafts)
-    name = best.name if best is not None and chosen == AUTO else chosen
-    return next((draft.warning for draft in drafts if draft.name == name), "")
-
-
-def _ranking_label(count: int) -> str:
-    return "What can draft here" if count == 1 else f"How the {count} drafts rank here"
 
 
 def _draw_draft_length(*, enabled: bool) -> None:
