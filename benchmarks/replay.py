@@ -16,7 +16,9 @@ from benchmarks.tables import Row
 from benchmarks.traces import TOKEN_S, NoPicker, Trace
 from utils.cost_table import CostTable
 from utils.drafters.lookup import LookupDrafter
+from utils.drafters.model_drafter import LOOK_BACK_TOKENS, MOST_LOOKED_BACK
 from utils.drafters.portfolio import Portfolio
+from utils.drafters.protocol import Hindsight
 from utils.drafters.record import DraftingRecord
 from utils.engine.draft_shelf import MAX_DRAFT_TOKENS
 from utils.performance_monitor import RoundStats
@@ -37,6 +39,7 @@ class _Replayed:
         self._costs = costs
         self._read = 0
         self.draft_s = 0.0
+        self.hindsight: Hindsight = ()
 
     def begin(self, token_ids: Sequence[int]) -> None:
         """Hold nothing yet."""
@@ -53,7 +56,9 @@ class _Replayed:
         wants_more: Callable[[float], bool] = lambda _margin: True,
     ) -> Draft:
         """Say what was said here, as far as it is wanted."""
-        chain = self._trace.chains[len(token_ids) - len(self._trace.prompt)]
+        written = len(token_ids) - len(self._trace.prompt)
+        self.hindsight = self._look_back(written)
+        chain = self._trace.chains[written]
         drafted: list[int] = []
         for token_id, margin in zip(chain.token_ids[:limit], chain.margins, strict=False):
             drafted.append(token_id)
@@ -63,6 +68,15 @@ class _Replayed:
         self.draft_s = self._costs.draft_s(len(drafted)) + late * (self._costs.draft_token_s or 0.0)
         self._read = len(token_ids) + max(0, len(drafted) - 1)
         return Draft(tuple(drafted), tuple(map(Distribution.certain, drafted)))
+
+    def _look_back(self, written: int) -> Hindsight:
+        """Judge what would have been said for the newest of the tokens that are read only now."""
+        unread = min(written, written - 1 - (self._read - len(self._trace.prompt)))
+        if unread < LOOK_BACK_TOKENS:
+            return ()
+        places = range(written - min(unread, MOST_LOOKED_BACK), written)
+        chains, answer = self._trace.chains, self._trace.answer
+        return [(chains[at].margins[0], chains[at].token_ids[0] == answer[at]) for at in places]
 
     def observe(self, token_ids: Sequence[int]) -> None:
         """Hold nothing that was not kept."""
