@@ -40,14 +40,21 @@ class LoopCost:
 
 
 def measure_loop(rig: Rig, *, runs: int = RUNS, tokens: int = TOKENS) -> LoopCost:
-    """Let both write the same answer in turn; each is first as often as second."""
+    """Let both write the same answer in turn, with all threads; either is first as often."""
+    session = rig.target.session
+    choice, session.thread_choice = session.thread_choice, None
+    session.spare_threads(None)
+    try:
+        return _take_turns(rig, runs, tokens)
+    finally:
+        session.thread_choice = choice
+
+
+def _take_turns(rig: Rig, runs: int, tokens: int) -> LoopCost:
     sampling = SamplingParams(temperature=0, max_tokens=tokens)
     prompt = rig.encode(QUESTION)
     wanted = rig.answer(prompt, sampling, PLAIN).token_ids
     bare_s, ours_s = [], []
-    # The very same threads on both sides.
-    rig.target.session.thread_choice = None
-    rig.target.session.spare_threads(None)
     for run in range(runs):
         for is_ours in (True, False) if run % 2 else (False, True):
             rig.forget()
