@@ -76,6 +76,15 @@ def gated():
     return gate, [Started(3, 0, 1, BASELINE), first, gate, finished([first])]
 
 
+def start_held(engine, page):
+    """Start a comparison that goes no further until its gate is opened."""
+    gate, steps = gated()
+    engine.client.scripts.append(steps)
+    page = start(check(page.switch_page(PAGE).run()))
+    assert gate.reached.wait(10)
+    return check(page.run()), gate
+
+
 def said(page):
     """All that is told of the comparison, as it reads."""
     boxes = (*page.success, *page.info, *page.warning, *page.error)
@@ -237,11 +246,7 @@ def test_the_label_of_before_that_a_browser_sends_on_is_no_choice(
     be, engine, page, restart, monkeypatch
 ):
     races = restart()
-    gate, steps = gated()
-    engine.client.scripts.append(steps)
-    page = start(check(page.switch_page(PAGE).run()))
-    assert gate.reached.wait(10)
-    check(page.run())
+    page, gate = start_held(engine, page)
     (before,) = page.selectbox(key="race_earlier").options
     gate.opened.set()
     page = finish(page, races)
@@ -299,11 +304,7 @@ def test_a_comparison_is_deleted_and_brought_back(be, page, restart):
 
 def test_a_running_comparison_cannot_be_deleted(be, engine, page, restart):
     races = restart()
-    gate, steps = gated()
-    engine.client.scripts.append(steps)
-    page = start(check(page.switch_page(PAGE).run()))
-    assert gate.reached.wait(10)
-    check(page.run())
+    page, gate = start_held(engine, page)
     assert page.button(key="race_delete").disabled
     gate.opened.set()
     assert not finish(page, races).button(key="race_delete").disabled
