@@ -60,6 +60,16 @@ def test_an_answer_says_soon_what_to_expect_of_it_and_the_next_one_begins_with_w
     assert acceptance.expected == pytest.approx(0.6, abs=0.05)
 
 
+def test_the_first_answers_say_at_once_what_is_usual():
+    acceptance = Acceptance([], [0.5])
+    for _ in range(3):
+        acceptance.begin_answer()
+        for _ in range(150):
+            acceptance.learn(0, was_kept=True)
+    acceptance.begin_answer()
+    assert acceptance.expected > 0.95
+
+
 def test_an_answer_with_a_single_draft_changes_little_of_what_is_usual():
     acceptance = Acceptance([], [0.5])
     before = acceptance.expected

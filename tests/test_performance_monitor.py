@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from statistics import median
+from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.cost_table import CostTable
 from utils.performance_monitor import (
     BASELINE_SAMPLES,
     Baseline,
@@ -151,22 +150,29 @@ def test_a_clock_without_samples_knows_nothing():
     assert PlainClock().baseline == Baseline(0.0, "none", 0)
 
 
-@given(st.lists(st.floats(1e-5, 10), min_size=1, max_size=BASELINE_SAMPLES))
-def test_the_clock_gives_the_rate_of_the_median_step(samples):
+@given(st.lists(st.floats(1, 4), min_size=1, max_size=BASELINE_SAMPLES))
+def test_the_clock_gives_the_rate_of_the_mean_step(samples):
     clock = PlainClock()
     for sample in samples:
         clock.add(sample, origin="calibration")
-    assert clock.baseline.tokens_per_second == pytest.approx(1 / median(samples))
+    assert clock.baseline.tokens_per_second == pytest.approx(1 / fmean(samples))
     assert (clock.baseline.origin, clock.baseline.samples) == ("calibration", len(samples))
 
 
-def test_one_slow_step_does_not_move_a_calibrated_clock():
+def test_one_slow_step_moves_a_calibrated_clock_little():
     clock = PlainClock()
-    for _ in range(16):
+    for _ in range(BASELINE_SAMPLES):
         clock.add(MILLISECOND, origin="calibration")
     clock.add(10.0, origin="running")
-    assert clock.baseline.tokens_per_second == pytest.approx(1000)
+    assert clock.baseline.tokens_per_second == pytest.approx(1000, rel=0.2)
     assert clock.baseline.origin == "running"
+
+
+def test_steps_that_are_slower_now_and_then_count_as_they_are():
+    clock = PlainClock()
+    for index in range(BASELINE_SAMPLES):
+        clock.add((3 if index % 4 == 0 else 1) * MILLISECOND, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(1000 / 1.5)
 
 
 def test_running_steps_replace_calibrated_ones_little_by_little():
@@ -177,68 +183,35 @@ def test_running_steps_replace_calibrated_ones_little_by_little():
     for _ in range(BASELINE_SAMPLES):
         clock.add(2 * MILLISECOND, origin="running")
         seen.append(clock.baseline.tokens_per_second)
-    assert seen[7] == pytest.approx(1000)
+    assert seen[BASELINE_SAMPLES // 2 - 1] == pytest.approx(1000 / 1.5)
     assert seen[-1] == pytest.approx(500)
     assert seen == sorted(seen, reverse=True)
 
 
-def test_a_clock_remembers_only_the_newest_steps():
+def test_a_clock_remembers_only_the_newest_steps_between_answers():
     clock = PlainClock()
-    for index in range(10 * BASELINE_SAMPLES):
-        clock.add(1.0 if index < 9 * BASELINE_SAMPLES else 0.5, origin="running")
-    assert clock.baseline == Baseline(2.0, "running", BASELINE_SAMPLES)
+    for _ in range(9 * BASELINE_SAMPLES):
+        clock.add(1.0, origin="calibration")
+    for _ in range(BASELINE_SAMPLES):
+        clock.add(0.5, origin="calibration")
+    assert clock.baseline == Baseline(2.0, "calibration", BASELINE_SAMPLES)
 
 
-def test_a_pass_counts_as_a_plain_step_of_the_same_moment():
+def test_an_answer_of_many_steps_is_compared_with_all_of_its_own():
     clock = PlainClock()
-    clock.learn(CostTable({0: {1: 1.0, 6: 2.0}}, max_width=6), step_s=1.5)
-    for _ in range(16):
-        clock.add(1.5, origin="calibration")
+    for _ in range(BASELINE_SAMPLES):
+        clock.add(MILLISECOND, origin="calibration")
     clock.begin_answer()
-    for _ in range(4):
-        clock.add_pass(6, 20.0)  # ten times slower than at load
-    assert clock.baseline.tokens_per_second == pytest.approx(1 / 10.5)
-    assert (clock.baseline.origin, clock.baseline.samples) == ("running", 4)
-
-
-def test_costs_between_measured_widths_are_interpolated_and_none_beyond():
-    clock = PlainClock()
-    clock.learn(CostTable({0: {1: 1.0, 3: 2.0}}, max_width=3), step_s=1.0)
-    clock.begin_answer()
-    for _ in range(4):
-        clock.add_pass(2, 1.5)
-    assert clock.baseline.tokens_per_second == pytest.approx(1)
-    clock.add_pass(4, 99.0)
-    assert clock.baseline.samples == 4
-
-
-def test_what_is_learnt_of_costs_while_running_counts_for_the_baseline():
-    clock, costs = PlainClock(), CostTable({0: {1: 1.0, 6: 2.0}}, max_width=6)
-    clock.learn(costs, step_s=1.0)
-    for _ in range(60):
-        for _ in range(4):
-            costs.note(1, 1.0, is_plain=True)
-        costs.note(6, 3.0)  # fewer threads than at load
-    clock.begin_answer()
-    for _ in range(4):
-        clock.add_pass(6, 3.0)
-    assert clock.baseline.tokens_per_second == pytest.approx(1, rel=0.05)
+    for index in range(2 * BASELINE_SAMPLES):
+        clock.add((2 if index % 2 else 4) * MILLISECOND, origin="running")
+    assert clock.baseline == Baseline(pytest.approx(1000 / 3), "running", 2 * BASELINE_SAMPLES)
 
 
 def test_an_answer_of_few_steps_is_compared_with_the_steps_before_it():
     clock = PlainClock()
-    for _ in range(16):
+    for _ in range(BASELINE_SAMPLES):
         clock.add(MILLISECOND, origin="calibration")
     clock.begin_answer()
-    for _ in range(3):
-        clock.add(5 * MILLISECOND, origin="running")
-    assert clock.baseline.tokens_per_second == pytest.approx(1000)
-    clock.add(5 * MILLISECOND, origin="running")
-    assert clock.baseline.tokens_per_second == pytest.approx(200)
-
-
-def test_passes_say_nothing_before_their_cost_is_known():
-    clock = PlainClock()
-    clock.begin_answer()
-    clock.add_pass(6, 1.0)
-    assert clock.baseline == Baseline()
+    for _ in range(BASELINE_SAMPLES // 4):
+        clock.add(3 * MILLISECOND, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(1000 / 1.5)

@@ -12,7 +12,9 @@ MEMORY_TOKENS = 400.0
 FIRST_GUESS = 0.85
 NEWEST_SHARE = 0.04
 # What an answer shows counts as much as what is usual after so many tokens, and fades with others.
-USUAL_TOKENS, ANSWER_TOKENS, USUAL_SHARE = 10.0, 60.0, 0.1
+USUAL_TOKENS, ANSWER_TOKENS = 10.0, 60.0
+# What is usual is what so many answers showed; the first guess counts as one.
+USUAL_ANSWERS = 5.0
 
 
 class Acceptance:
@@ -33,6 +35,7 @@ class Acceptance:
         self._newest = self._usual = FIRST_GUESS
         self._answer_kept = self._answer_seen = 0.0
         self._usual_tokens = USUAL_TOKENS
+        self._usual_answers = 1.0
         self.observed = 0
 
     @property
@@ -49,7 +52,9 @@ class Acceptance:
     def begin_answer(self) -> None:
         """Take the answer before for one of many: another one is another text."""
         if self._answer_seen:
-            share = USUAL_SHARE * min(1.0, self._answer_seen / USUAL_TOKENS)
+            weight = self._answer_seen / ANSWER_TOKENS
+            self._usual_answers = min(self._usual_answers, USUAL_ANSWERS) + weight
+            share = weight / self._usual_answers
             self._usual += share * (self._answer_kept / self._answer_seen - self._usual)
         self._usual_tokens = USUAL_TOKENS
         self._answer_kept = self._answer_seen = 0.0

@@ -11,15 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from statistics import median
+from statistics import fmean, median
 from typing import Literal
-
-from utils.cost_table import CostTable
 
 BaselineOrigin = Literal["none", "calibration", "running"]
 FinishReason = Literal["stop", "length", "cancelled"]
-BASELINE_SAMPLES = 64
-ANSWER_SAMPLES = 4
+BASELINE_SAMPLES = 16
+LONGEST_STEP = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,60 +124,40 @@ def ratio(part: float, whole: float) -> float:
 
 
 class PlainClock:
-    """Measured time of a plain step of one target.
+    """Measured time of a plain step of one target: of nothing else, however much is drafted.
 
-    Between answers it is the median of the newest steps. During an answer it is the mean of that
-    answer's own, so that a busy machine slows both sides of a speedup alike: plain steps count as
-    they are, and a pass over several tokens as its time over what such a pass costs in plain steps
-    (`learn`).
+    It is the mean of the newest steps, so that what else the machine does slows both sides of a
+    speedup alike, with those clipped that took very long. An answer with many plain steps is
+    compared with its own.
     """
 
     def __init__(self) -> None:
         self._samples: deque[float] = deque(maxlen=BASELINE_SAMPLES)
-        self._origin: BaselineOrigin = "none"
-        self._is_answering = False
         self._answer_steps, self._answer_s = 0, 0.0
-        self._costs: CostTable | None = None
-        self._overhead_s = 0.0
-
-    def learn(self, costs: CostTable, step_s: float) -> None:
-        """Take in what passes cost, as far as it is known at any time, and a whole plain step."""
-        self._costs = costs
-        self._overhead_s = max(0.0, step_s - costs.plain_s)
+        self._baseline = Baseline()
 
     def begin_answer(self) -> None:
         """Start anew with the steps of an answer."""
-        self._is_answering = True
         self._answer_steps, self._answer_s = 0, 0.0
 
     def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
-        """Take in the time of one plain step; running measurements replace calibrated ones."""
-        if self._origin != origin == "running":
-            while len(self._samples) > BASELINE_SAMPLES // 4:
-                self._samples.popleft()
-        self._origin = origin
+        """Take in the time of one plain step."""
         self._samples.append(seconds)
-        if self._is_answering:
+        if origin == "running":
             self._answer_steps += 1
             self._answer_s += seconds
-
-    def add_pass(self, width: int, seconds: float) -> None:
-        """Take in the bare time of a pass over `width` tokens, where its cost is known."""
-        costs = self._costs
-        if costs is not None and width <= costs.max_width:
-            step_s = seconds * costs.plain_s / costs.seconds(width)
-            self.add(step_s + self._overhead_s, origin="running")
+        if self._answer_steps >= BASELINE_SAMPLES:
+            rate = ratio(self._answer_steps, self._answer_s)
+            self._baseline = Baseline(rate, origin, self._answer_steps)
+            return
+        longest_s = LONGEST_STEP * median(self._samples)
+        mean_s = fmean(min(sample, longest_s) for sample in self._samples)
+        self._baseline = Baseline(ratio(1, mean_s), origin, len(self._samples))
 
     @property
     def baseline(self) -> Baseline:
         """The rate so far."""
-        if self._answer_steps >= ANSWER_SAMPLES:
-            return Baseline(
-                ratio(self._answer_steps, self._answer_s), "running", self._answer_steps
-            )
-        if not self._samples:
-            return Baseline()
-        return Baseline(ratio(1, median(self._samples)), self._origin, len(self._samples))
+        return self._baseline
 
 
 @dataclass(slots=True)

@@ -53,6 +53,7 @@ class SpeculativeDecoder:
         self.target = target
         self.vocabulary = vocabulary
         self.clock = clock or PlainClock()
+        self._last: tuple[Portfolio, _Answer] | None = None
 
     async def generate(
         self,
@@ -88,6 +89,7 @@ class SpeculativeDecoder:
         held = HeldAnswer(constraint, prompt, begun) if constraint else None
         answer = _Answer(self, prompt, sampling, verifier, drafting, held=held, equal_width=width)
         answer.resume(begun)
+        self._last = None
         yield Started(len(prompt), answer.reused_tokens, seed, self.clock.baseline)
         try:
             async for event in _in_turns(answer.run(), should_stop):
@@ -96,8 +98,18 @@ class SpeculativeDecoder:
             pass
         finally:
             answer.settle()
+        self._last = (portfolio, answer) if portfolio else None
         for event in answer.close():
             yield event
+
+    def catch_up(self) -> Iterator[None]:
+        """Have the draft read what it left out of the last answer, piece by piece, and learn.
+
+        For when nobody waits. Raises `DecodeAborted` when stopped; another call goes on from there.
+        """
+        if self._last is not None:
+            portfolio, answer = self._last
+            yield from portfolio.catch_up(answer.tokens, answer)
 
 
 async def _in_turns(
@@ -264,9 +276,7 @@ class _Answer:
 
     def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
         """Account for a round and release its text."""
-        if stats.drafted:
-            self._clock.add_pass(self._pass_width, self._pass_s)
-        else:
+        if not stats.drafted:
             self._clock.add(stats.total_s, origin="running")
         self._monitor.add(stats)
         if self._monitor.rounds == 1:

@@ -9,7 +9,13 @@ import pytest
 from config import SamplingParams, SpeculativeConfig, VerifierName
 from tests.fake_model import FakeSession, FakeVocabulary
 from tests.test_speculative_decoding import END, GREEDY, SAMPLING, SIZE, table
-from utils.drafters.model_drafter import LOOK_BACK_TOKENS, MOST_LOOKED_BACK, ModelDrafter, always
+from utils.drafters.model_drafter import (
+    CATCH_UP_TOKENS,
+    LOOK_BACK_TOKENS,
+    MOST_LOOKED_BACK,
+    ModelDrafter,
+    always,
+)
 from utils.drafters.protocol import Hindsight, Picker
 from utils.events import Tokens
 from utils.speculative_decoding import SpeculativeDecoder
@@ -34,6 +40,48 @@ class LateDrafter(ModelDrafter):
         if self.first is None:
             self.first = self.hindsight
         return draft
+
+
+class SilentDrafter(LateDrafter):
+    """Says nothing, and keeps what it is asked to judge later by."""
+
+    picker: Picker
+    written: Sequence[int]
+
+    def __init__(self, noise: float) -> None:
+        super().__init__(noise, silent_tokens=1000)
+
+    def propose(self, token_ids: Sequence[int], limit: int, picker: Picker, *_: object) -> Draft:
+        self.written, self.picker = token_ids, picker
+        return Draft()
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLING], ids=["greedy", "at 0.9"])
+async def test_what_was_left_out_is_read_later_but_the_last_and_each_token_is_judged_once(
+    sampling: SamplingParams,
+) -> None:
+    drafter = SilentDrafter(6.0)
+    written = await write(drafter, sampling)
+    token_ids = [*PROMPT, *written]
+    pieces = list(drafter.catch_up(token_ids, drafter.picker))
+    assert list(drafter._session.cached) == token_ids[:-1]
+    assert all(len(piece) <= CATCH_UP_TOKENS for piece in pieces)
+    judged = [is_right for piece in pieces for _, is_right in piece]
+    assert len(judged) == len(written)
+    if sampling is GREEDY:
+        picks = table(6.0).argmax(axis=1)
+        pairs = zip([PROMPT[-1], *written[:-1]], written, strict=True)
+        assert judged == [picks[before] == token_id for before, token_id in pairs]
+    assert not all(judged)
+    assert list(drafter.catch_up(token_ids, drafter.picker)) == [()]
+
+
+async def test_what_is_left_to_read_stops_where_its_own_context_ends() -> None:
+    drafter = SilentDrafter(6.0)
+    written = await write(drafter, GREEDY)
+    drafter._session.n_ctx = len(PROMPT) + 5
+    list(drafter.catch_up([*PROMPT, *written], drafter.picker))
+    assert len(drafter._session.cached) == len(PROMPT) + 5
 
 
 async def write(

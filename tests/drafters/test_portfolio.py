@@ -11,7 +11,12 @@ import pytest
 from utils.cost_table import CostTable
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.portfolio import Portfolio
-from utils.drafters.record import DraftingRecord
+from utils.drafters.record import (
+    FIRST_PROBE_TOKENS,
+    PLAIN_ROUNDS,
+    PLAIN_TOKENS,
+    DraftingRecord,
+)
 from utils.errors import DraftError
 from utils.events import Mode
 from utils.performance_monitor import RoundStats
@@ -327,6 +332,86 @@ def test_the_first_answers_begin_plain_where_passes_are_short():
         assert lengths[4] > 0
     assert answers[4][0] > 0
     assert run(Clocked(FLAT, 0.05), model, tokens=60)[2][0] > 0
+
+
+def test_plain_decoding_is_timed_again_now_and_then_for_little():
+    world = Clocked(CPU_F16, 0.05)
+    speedup, _, lengths = run(world, ScriptedModel(1.0, random.Random(1)), tokens=4000)
+    rows = "".join("d" if length else "p" for length in lengths).split("d")
+    assert [len(row) for row in rows if row] == [PLAIN_ROUNDS] * (4000 // (PLAIN_TOKENS + 16))
+    unhindered = 17 / (CPU_F16[17] + 16 * 0.05)
+    assert speedup > 0.96 * unhindered
+
+
+def test_what_the_first_draft_after_a_pause_costs_says_nothing_of_those_that_follow():
+    record = DraftingRecord(Clocked(CPU_F16, 0.05).costs, draft_token_s=0.05)
+    model = ScriptedModel(0.95, random.Random(1))
+    portfolio = Portfolio(model, None, record, max_draft_tokens=8)
+    token_ids = [1, 2, 3]
+    portfolio.begin(token_ids)
+
+    def play(draft_s: float) -> float:
+        assert portfolio.propose(token_ids, 8, NoEnd()).token_ids
+        stats = RoundStats("x", 8, 8, 9, draft_s, 3.0, 3.0 + draft_s, 0)
+        portfolio.observe(token_ids, stats, pass_s=3.0, width=9)
+        return record.draft_cost.seconds(8)
+
+    known = record.draft_cost.seconds(8)
+    assert play(50.0) == known
+    assert play(2 * known) > known
+
+
+def test_a_look_is_judged_by_its_second_draft_where_the_first_did_not_pay():
+    record = DraftingRecord(CostTable({0: {1: 1.0, 5: 2.0}}, max_width=5), draft_token_s=0.1)
+
+    def play(drafted: int, accepted: int, draft_s: float, *, was_probe: bool) -> None:
+        stats = RoundStats("x", drafted, accepted, accepted + 1, draft_s, 2.0, 2.0 + draft_s, 0)
+        record.note_round(stats, 2.0, 1 + drafted, was_probe=was_probe)
+
+    for _ in range(FIRST_PROBE_TOKENS):
+        assert not record.may_probe(0)
+        play(0, 0, 0.0, was_probe=False)
+    assert record.may_probe(0)
+    play(4, 4, draft_s=5.0, was_probe=True)
+    assert record.may_probe(0)
+    play(4, 4, draft_s=5.0, was_probe=True)
+    assert not record.may_probe(0)
+
+
+class Behind(ScriptedModel):
+    """Has yet to read what was written, and is right about all of it but each fourth."""
+
+    read = 0
+
+    def catch_up(self, token_ids, picker):
+        for _ in range(5):
+            self.read += 20
+            yield [(6.0, place % 4 > 0) for place in range(20)]
+
+
+def test_what_a_model_reads_when_nobody_waits_teaches_what_it_is_worth():
+    record = DraftingRecord(Clocked(LINEAR, 0.05).costs, draft_token_s=0.05)
+    model = Behind(0.9, random.Random(1))
+    portfolio = Portfolio(model, None, record, max_draft_tokens=8)
+    pieces = portfolio.catch_up([1, 2, 3], NoEnd())
+    next(pieces)
+    assert (model.read, record.margins.observed) == (20, 20)
+    assert sum(1 for _ in pieces) == 4
+    assert record.margins.rate(6.0) == pytest.approx(0.75, abs=0.03)
+    assert record.margins.expected == pytest.approx(0.75, abs=0.03)
+
+
+def test_a_model_that_fails_when_nobody_waits_is_left_out():
+    class Broken(Behind):
+        def catch_up(self, token_ids, picker):
+            yield from [[(6.0, True)]]
+            raise MemoryError("out of memory")
+
+    record = DraftingRecord(Clocked(LINEAR, 0.05).costs, draft_token_s=0.05)
+    portfolio = Portfolio(Broken(0.9, random.Random(1)), None, record, max_draft_tokens=8)
+    assert sum(1 for _ in portfolio.catch_up([1, 2, 3], NoEnd())) == 1
+    assert "out of memory" in portfolio.mode.reason
+    assert sum(1 for _ in portfolio.catch_up([1, 2, 3], NoEnd())) == 0
 
 
 def test_without_fallback_a_model_that_fails_fails_the_answer():

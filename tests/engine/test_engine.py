@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -263,6 +264,60 @@ async def test_a_failing_target_fails_the_answer_and_the_next_one_is_right(
     after = await answer(loaded, "hello", model(folder / "draft.gguf"))
     assert after.text == before.text
     assert after.started.reused_tokens == 0
+
+
+async def test_lookup_leaves_earlier_answers_alone_where_it_is_told_to(loaded: Engine):
+    lookup = DraftChoice(kind="lookup", name="lookup")
+
+    async def accepted(*, earlier: bool) -> int:
+        speculative = drafted("lookup", lookup_earlier=earlier)
+        heard = await answer(loaded, "hello", lookup, speculative, max_tokens=60)
+        return heard.finished.stats.accepted
+
+    alone = await accepted(earlier=True)
+    assert await accepted(earlier=True) > alone
+    assert await accepted(earlier=False) == alone
+    assert await accepted(earlier=False) == alone
+
+
+async def test_a_draft_reads_when_nobody_waits_what_it_did_not_draft(loaded: Engine, folder: Path):
+    await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE, max_tokens=60)
+    target = loaded._target
+    assert target is not None
+    (opened,) = target.drafts._models.values()
+    draft, read = opened.model.session, target.model.session.cached
+    draft.rollback(0)
+
+    await loaded.catch_up(lambda: True)
+    assert list(draft.cached) == []
+    await loaded.catch_up(lambda: len(draft.cached) > 0)
+    assert 0 < len(draft.cached) < len(read)
+    held = len(draft.cached)
+    asked = chain([False], repeat(True))
+    await loaded.catch_up(lambda: next(asked))
+    assert held <= len(draft.cached) < len(read)
+    await loaded.catch_up(lambda: False)
+    assert list(draft.cached) == list(read)
+
+
+async def test_a_draft_reads_nothing_after_an_answer_that_had_none(loaded: Engine, folder: Path):
+    await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE)
+    await answer(loaded, "hello again")
+    target = loaded._target
+    assert target is not None
+    (opened,) = target.drafts._models.values()
+    opened.model.session.rollback(0)
+    await loaded.catch_up(lambda: False)
+    assert list(opened.model.session.cached) == []
+
+
+async def test_a_draft_that_fails_when_nobody_waits_harms_nobody(loaded: Engine, folder: Path):
+    await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE)
+    target = loaded._target
+    assert target is not None
+    target.drafts.close()
+    await loaded.catch_up(lambda: False)
+    assert (await answer(loaded, "hello again")).text
 
 
 async def test_nothing_to_answer_is_refused(loaded: Engine):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from config import ROOT, ModelOptions, SamplingParams
+from config import ROOT, ModelOptions, SamplingParams, SpeculativeConfig
 from tests.engine.conftest import LIMIT_S, PLAIN, long_prompt, user
 from utils.engine.process import WORKER_COMMAND
 from utils.engine.protocol import (
@@ -238,6 +238,20 @@ def test_heartbeats_come_by_themselves_and_an_idle_worker_is_not_blamed(worker: 
     worker.next(Failed)
     beats = (m for m in worker.messages(heartbeats=True) if isinstance(m, Heartbeat))
     assert [beat.progress_age_s for beat in islice(beats, 2)] == [0, 0]
+
+
+def test_an_idle_worker_lets_the_draft_read_what_it_did_not_draft(worker: RawWorker, folder: Path):
+    worker.load(folder / "target.gguf")
+    # For so small a target drafting does not pay: most of the answer is left to be read.
+    draft = DraftChoice(kind="model", name="draft", path=str(folder / "draft.gguf"))
+    adaptive = {"speculative": SpeculativeConfig(), "draft": draft}
+    worker.write(generate("answer", 400).model_copy(update=adaptive))
+    judged = 0
+    while judged < 300:
+        worker.write(GetStats(id="stats"))
+        stats = worker.next(Stats)
+        assert isinstance(stats, Stats)
+        judged = sum(figures.judged for figures in stats.drafts)
 
 
 def test_what_nobody_foresaw_fails_one_request_and_quotes_nothing(folder: Path):

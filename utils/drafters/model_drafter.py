@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from utils.drafters.protocol import Hindsight, Picker
 from utils.model_session import FloatArray, ModelSession, common_prefix, prefill
@@ -12,6 +12,8 @@ from utils.token_validator import Draft
 MAX_DRAFTED = 16
 # Where so many tokens or more are read at once, most of them are judged as if they were drafted.
 LOOK_BACK_TOKENS, MOST_LOOKED_BACK = 4, 8
+# As many as are judged at once, and enough for a pass that can be stopped.
+CATCH_UP_TOKENS = 17
 
 
 def always(_margin: float) -> bool:
@@ -81,6 +83,18 @@ class ModelDrafter:
             if enough or picker.is_end(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
             logits = session.decode([token_id], rows=1)[0]
+
+    def catch_up(self, token_ids: Sequence[int], picker: Picker) -> Iterator[Hindsight]:
+        """Read what is not read but the last token, in pieces; judge those of the answer."""
+        session, begun = self._session, self._prompt_tokens
+        for _ in prefill(session, token_ids[: max(begun - 1, len(session.cached))]):
+            yield ()
+        step, last = min(CATCH_UP_TOKENS, session.max_batch), len(token_ids) - 1
+        while (start := len(session.cached)) < min(last, session.n_ctx):
+            end = min(start + step, last, session.n_ctx)
+            looked = end - max(start, begun - 1) if self._looks_back else 0
+            rows = session.decode(token_ids[start:end], rows=looked)
+            yield picker.look_back(rows[:, : self._columns], token_ids[: end + 1])
 
     def _read(self, token_ids: Sequence[int], pending: int, picker: Picker | None) -> FloatArray:
         """Decode the tokens from `pending` on, and look back; return the logits after them."""

@@ -9,7 +9,7 @@ that do not use it (full information, as in arXiv 2510.20064).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from utils.drafters.lookup import LookupDrafter
@@ -63,7 +63,7 @@ class Portfolio:
         # What each drafted token was judged by: the model's margin, or the length of a match.
         self._features: list[tuple[bool, float]] = []
         self._drafted = 0
-        self._lagged = self._was_asked = False
+        self._lagged = self._was_asked = self._is_warm = False
         self._probes = False
         self._quiet_tokens = self._rested = 0
         self._problem = problem
@@ -86,6 +86,7 @@ class Portfolio:
         """Return the draft that is expected to pay best; it may be empty."""
         cap = min(self._cap, room)
         self._features.clear()
+        self._is_warm = self._drafted > 0
         self._copied, self._drafted = [], 0
         self._probes = False
         if cap < 1 or self._times_plain(token_ids) or self._rests():
@@ -120,10 +121,21 @@ class Portfolio:
             self._learn_in_shadow(emitted)
         if self._was_asked:
             self._was_asked = False
-            if self._drafted and not self._lagged:
+            if self._drafted and self._is_warm and not self._lagged:
                 record.note_draft(self._drafted, stats.draft_s)
             self._guard(lambda model: model.observe(token_ids))
         self._note_mode(stats)
+
+    def catch_up(self, token_ids: Sequence[int], picker: Picker) -> Iterator[None]:
+        """Have the model read what it has left out, piece by piece, and learn from it.
+
+        For when an answer has ended and nobody waits: what it costs then, it costs no answer.
+        """
+        pieces = self._guard(lambda model: model.catch_up(token_ids, picker)) or iter(())
+        while (judged := self._guard(lambda _model: next(pieces, None))) is not None:
+            for margin, is_right in judged:
+                self._record.margins.learn(margin, was_kept=is_right)
+            yield
 
     def _rate_of_copy(self, cap: int) -> tuple[int, float]:
         """Return how much of the copy is best verified, and the tokens a second expected of it.
@@ -178,10 +190,12 @@ class Portfolio:
         return lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens
 
     def _times_plain(self, token_ids: Sequence[int]) -> bool:
-        """Begin the first answers plain where passes are short.
+        """Time plain rounds now and then, and begin the first answers so where passes are short.
 
         What the processor's caches do to those shows only amid other work, not while calibrating.
         """
+        if self._record.wants_plain_rounds:
+            return True
         costs, begun = self._record.costs, len(token_ids) - self._prompt_tokens
         return (
             begun < PLAIN_BEGINNING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from utils.model_session import FloatArray
@@ -73,6 +73,10 @@ class SteeredDrafter(Drafter, Protocol):
         wants_more: Callable[[float], bool] = ...,
     ) -> Draft:
         """Return up to `limit` tokens; `wants_more` gets the margin of each, in order."""
+        ...
+
+    def catch_up(self, token_ids: Sequence[int], picker: Picker) -> Iterator[Hindsight]:
+        """Read what is yet to be read, piece by piece, and tell what would have been drafted."""
         ...
 
     @property

@@ -15,6 +15,9 @@ RETRY_TOKENS, FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 4, 16, 512
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
 MOST_FOR_A_DRAFT = 0.4
+# Plain decoding is timed again after so many tokens, which takes some 1 % of the time. The first of
+# its rounds finds what a draft left in the processor's caches.
+PLAIN_ROUNDS, PLAIN_TOKENS = 4, 384
 # A model that drafted, if in vain, takes more.
 QUIET_SHARE = 0.25
 # As if so much had been written before: what may be spent on the first looks.
@@ -36,7 +39,8 @@ class DraftingRecord:
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
         self._since_probe = 0
-        self._was_plain = False
+        self._was_plain = self._follows_up = False
+        self._plain_rounds = self._since_plain = 0
         self._elapsed_s, self._probe_loss_s = CREDIT_TOKENS * costs.seconds(1), 0.0
         self._pass_s: list[float] = []
         self._depth, self._age = -1, 0
@@ -70,13 +74,18 @@ class DraftingRecord:
             ]
         return self._pass_s
 
+    @property
+    def wants_plain_rounds(self) -> bool:
+        """Tell whether it is long ago that plain rounds were timed."""
+        return self._since_plain >= PLAIN_TOKENS
+
     def catch_up_share(self, lag: int) -> float:
         """Return what reading `lag` tokens costs the draft, in drafted tokens."""
         return CATCH_UP_SHARE * max(0, lag - 2)
 
     def may_probe(self, lag: int) -> bool:
         """Tell whether it is time to see if drafting pays by now, within 2 % of all time."""
-        if self._since_probe < self._probe_gap:
+        if self._since_probe < self._probe_gap and not self._follows_up:
             return False
         likely_loss_s = self.draft_cost.seconds(3 + self.catch_up_share(lag))
         return self._probe_loss_s + likely_loss_s <= PROBE_BUDGET * self._elapsed_s
@@ -86,7 +95,7 @@ class DraftingRecord:
         costs = self.costs
         is_plain = width == 1 and stats.draft_s < QUIET_SHARE * pass_s
         costs.note(width, pass_s, is_plain=is_plain and self._was_plain)
-        self._was_plain = is_plain
+        self._note_row(stats.emitted, is_plain=is_plain)
         costs.move_to(stats.depth)
         total_s = stats.total_s / costs.pace
         beyond_s = max(0.0, stats.total_s - stats.draft_s - pass_s)
@@ -116,12 +125,22 @@ class DraftingRecord:
             "right"
         )
 
+    def _note_row(self, emitted: int, *, is_plain: bool) -> None:
+        self._was_plain = is_plain
+        self._plain_rounds = self._plain_rounds + 1 if is_plain else 0
+        self._since_plain += emitted
+        if self._plain_rounds >= PLAIN_ROUNDS:
+            self._since_plain = 0
+
     def _note_probe(self, stats: RoundStats, total_s: float) -> None:
         loss_s = total_s - stats.emitted / self.plain_rate
         self._probe_loss_s += max(0.0, loss_s)
         self._since_probe = 0
-        if stats.drafted and loss_s < 0:
+        is_cold, pays = not self._follows_up, stats.drafted > 0 and loss_s < 0
+        # The first draft after a pause finds nothing in the processor's caches: the next one tells.
+        self._follows_up = is_cold and stats.drafted > 0 and not pays
+        if pays:
             # What paid once may go on to pay: the next round tells.
             self._probe_gap = 0
-        else:
+        elif not self._follows_up:
             self._probe_gap = min(max(RETRY_TOKENS, 2 * self._probe_gap), LAST_PROBE_TOKENS)

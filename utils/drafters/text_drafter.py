@@ -8,7 +8,7 @@ like a lookup's: every rule of verification stays exact (string-level exact matc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from utils.drafters.model_drafter import always
 from utils.drafters.protocol import Hindsight, Picker
@@ -101,6 +101,12 @@ class TextDrafter:
     def observe(self, token_ids: Sequence[int]) -> None:
         """Drop from the cache what is not the beginning of the committed text."""
         self._align(token_ids)
+
+    def catch_up(self, token_ids: Sequence[int], _picker: Picker) -> Iterator[Hindsight]:
+        """Read what is not read but the end; what it would have drafted is not told."""
+        self._align(token_ids)
+        for _ in prefill(self._session, self._reading.ids[:-1][: self._session.n_ctx]):
+            yield ()
 
     def propose(
         self,

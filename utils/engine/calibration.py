@@ -72,7 +72,6 @@ async def calibrate(
         costs = CostTable(passes, max_width=max_rows)
         # Kept times are those of another day: only their ratios count.
         costs.pace = 1.0 if is_new else median(steps) / shallow[1]
-        clock.learn(costs, median(steps) / costs.pace)
     for seconds in steps:
         clock.add(seconds, origin="calibration")
     return costs

@@ -76,11 +76,17 @@ class DraftShelf:
         owner = next(reversed(self._owners.values()), None)
         return describe_drafts(owner.records, self._most_drafted) if owner else ()
 
-    def take(self, choice: DraftChoice, owner: str, should_stop: ShouldStop) -> Drafter:
+    def take(
+        self,
+        choice: DraftChoice,
+        owner: str,
+        speculative: SpeculativeConfig,
+        should_stop: ShouldStop,
+    ) -> Drafter:
         """Return the drafter of `choice`, opened if need be."""
         self._require_rollback()
         if choice.kind == "lookup":
-            return self._owner(owner).lookup
+            return self._lookup(self._owner(owner), speculative)
         return self._model_drafter(choice, should_stop)
 
     def portfolio(
@@ -105,8 +111,6 @@ class DraftShelf:
                     raise
                 problem = str(error)
         kept = self._owner(owner)
-        if not speculative.lookup_earlier:
-            kept.lookup.forget_earlier()
         name = choice.name if model is not None else LOOKUP
         opened = self._models[Path(choice.path)] if model and choice.path else None
         if name not in kept.records:
@@ -114,7 +118,7 @@ class DraftShelf:
             kept.records[name] = DraftingRecord(costs, draft_token_s=token_s)
         return Portfolio(
             model,
-            kept.lookup,
+            self._lookup(kept, speculative),
             kept.records[name],
             max_draft_tokens=self._most_drafted,
             fallback_enabled=speculative.fallback_enabled,
@@ -126,6 +130,11 @@ class DraftShelf:
         """Return the configuration with drafts no longer than the target can take back."""
         longest = min(speculative.max_draft_tokens, max(1, self._most_drafted))
         return speculative.model_copy(update={"max_draft_tokens": longest})
+
+    def obey(self, should_stop: ShouldStop) -> None:
+        """Let this tell the open models when to stop."""
+        for opened in self._models.values():
+            opened.model.session.should_stop = should_stop
 
     def clear_caches(self) -> None:
         """Forget all text, so that nothing doubtful is reused."""
@@ -152,6 +161,11 @@ class DraftShelf:
         while len(self._owners) > OWNERS:
             self._owners.popitem(last=False)
         return kept
+
+    def _lookup(self, kept: _Owner, speculative: SpeculativeConfig) -> LookupDrafter:
+        if not speculative.lookup_earlier:
+            kept.lookup.forget_earlier()
+        return kept.lookup
 
     def _model_drafter(self, choice: DraftChoice, should_stop: ShouldStop) -> SteeredDrafter:
         if choice.path is None:

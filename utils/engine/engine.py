@@ -5,9 +5,10 @@ Everything runs on the thread that made the engine. Knows nothing of processes a
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -42,6 +43,7 @@ from utils.llama.chat_prompt import opened_thought, template_for
 from utils.llama.gguf_header import estimate_cache_bytes, read_header
 from utils.llama.library import has_gpu, library_version, system_info
 from utils.llama.model import LlamaModel
+from utils.model_session import DecodeAborted
 from utils.performance_monitor import PlainClock
 from utils.reasoning import MARKS
 from utils.speculative_decoding import SpeculativeDecoder
@@ -210,6 +212,17 @@ class Engine:
             target.prompts.history.remember(token_ids)
         self._answers += 1
 
+    async def catch_up(self, should_stop: Callable[[], bool]) -> None:
+        """Have the draft read what it left out of the last answer, while nobody waits."""
+        if self._target is None or should_stop():
+            return
+        self._target.drafts.obey(should_stop)
+        with suppress(DecodeAborted, DraftError):
+            for _ in self._target.decoder.catch_up():
+                if should_stop():
+                    return
+                await asyncio.sleep(0)
+
     async def inspect(self, request: Inspect, should_stop: Callable[[], bool]) -> Inspected:
         """Tell which tokens are likely next; raises `RequestError` or `ModelError`."""
         check_conversation(request.messages)
@@ -265,7 +278,8 @@ def _choose_drafting(
         return None, None, "no draft is chosen"
     try:
         if speculative.draft_length == "fixed" or target.costs is None:
-            return target.drafts.take(request.draft, request.owner, should_stop), None, ""
+            drafter = target.drafts.take(request.draft, request.owner, speculative, should_stop)
+            return drafter, None, ""
         portfolio = target.drafts.portfolio(
             request.draft, request.owner, target.costs, speculative, should_stop
         )

@@ -74,7 +74,8 @@ class Worker:
                 self._outbox.send(Failed(id=request.id, code=EngineError.code, message=message))
             finally:
                 self._stops.pop(request.id, None)
-                self._progress_at = None
+            await self._engine.catch_up(self._is_wanted)
+            self._progress_at = None
         self._engine.close()
         self._outbox.close(EXIT_S / 2)
 
@@ -101,6 +102,11 @@ class Worker:
             async for event in events:
                 self._progress_at = time.monotonic()
                 self._outbox.happened(request.id, event)
+
+    def _is_wanted(self) -> bool:
+        """Give a sign of life, and tell whether a request waits."""
+        self._progress_at = time.monotonic()
+        return bool(self._stops) or self._closing.is_set()
 
     def _progress_age(self) -> float:
         """Return the time since the last progress; with nothing to do there is none to make."""

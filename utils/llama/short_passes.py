@@ -12,6 +12,8 @@ STEPS = 8
 # more than they save where a pass is over in a moment.
 PAUSE_S = 50e-6
 SHORT_PASS_S = 500e-6
+# On a busy machine threads that wait for each other make a short pass so long, and no longer.
+LONG_PASS_S = 10 * SHORT_PASS_S
 
 
 def settle_threads(session: LlamaSession, token_id: int, threads: int) -> float:
@@ -35,15 +37,17 @@ def settle_threads(session: LlamaSession, token_id: int, threads: int) -> float:
 def _compare(session: LlamaSession, token_id: int, threads: int) -> tuple[bool, float]:
     session.clear()
     all_s = [_time_pass(session, token_id) for _ in range(STEPS // 2)]
-    if threads == 1 or min(all_s) > SHORT_PASS_S:
+    if threads == 1 or min(all_s) > LONG_PASS_S:
         return False, min(all_s)
-    one_s = []
-    for _ in range(STEPS):
+    one_s: list[float] = []
+    while len(one_s) < STEPS:
         session.clear()
         session.spare_threads(1)
         one_s.append(_time_pass(session, token_id))
         session.spare_threads(None)
         all_s.append(_time_pass(session, token_id))
+        if min(*one_s, *all_s) > SHORT_PASS_S:
+            return False, min(all_s)
     one_is_best = median(one_s) <= median(all_s)
     # Whatever else the machine does makes a pass slower, never faster.
     return one_is_best, min(one_s if one_is_best else all_s)
