@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from utils.errors import ConfigError, UnknownModelError
-from utils.model_names import full_name
+from utils.model_names import full_name, name_of_file
 from utils.server_address import check_server_address
-from utils.settings_reference import describe_settings
+from utils.settings_reference import explain_json, explain_problem
 
 ROOT = Path(__file__).resolve().parent
 EMBEDDED = "embedded"
 LOOKUP = "lookup"
 AUTO = "auto"
+OWN_NAMES = frozenset({AUTO, EMBEDDED, LOOKUP})
 PREFIX = "SPECCHAT_"
 ENV_FILE = ".env"
 
@@ -98,7 +96,7 @@ class SpeculativeConfig(BaseModel):
         min_length=1,
         max_length=512,
         description="`auto` (what suits the target best), `embedded`, `lookup` (no model), or the "
-        "name of a GGUF in a model folder.",
+        "name or the path of a GGUF in a model folder.",
     )
     draft_length: DraftLengthName = Field(
         "adaptive",
@@ -177,7 +175,9 @@ class Settings(BaseSettings):
     )
 
     target_model: str = Field(
-        EMBEDDED, min_length=1, description="Target: `embedded` or a GGUF's name in a model folder."
+        EMBEDDED,
+        min_length=1,
+        description="Target: `embedded`, or the name or the path of a GGUF in a model folder.",
     )
     model_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description=f"Folders with GGUF files, separated by `{os.pathsep}`."
@@ -285,35 +285,35 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings, or raise `ConfigError` naming variable, value and allowed range."""
     try:
-        return Settings()
+        return _named(Settings())
     except ValidationError as error:
-        raise ConfigError("; ".join(map(_explain, error.errors()))) from error
+        told = (explain_problem(problem, Settings, PREFIX) for problem in error.errors())
+        raise ConfigError("; ".join(told)) from error
     except SettingsError as error:
-        raise ConfigError(_explain_json(error)) from error
+        raise ConfigError(explain_json(error, Settings, PREFIX, ENV_FILE)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{ENV_FILE} cannot be read: {error}") from error
+
+
+def _named(settings: Settings) -> Settings:
+    """Return the settings with the names of models that are given by their files."""
+    drafting = settings.speculative
+    target = _name_of("TARGET_MODEL", settings.target_model, settings.model_folders)
+    draft = _name_of("SPECULATIVE__DRAFT_MODEL", drafting.draft_model, settings.model_folders)
+    if (target, draft) == (settings.target_model, drafting.draft_model):
+        return settings
+    named = drafting.model_copy(update={"draft_model": draft})
+    return settings.model_copy(update={"target_model": target, "speculative": named})
+
+
+def _name_of(setting: str, given: str, folders: tuple[Path, ...]) -> str:
+    try:
+        return name_of_file(given, folders, OWN_NAMES)
+    except UnknownModelError as error:
+        raise ConfigError(f"{PREFIX}{setting} is wrong: found {error}") from error
 
 
 @cache
 def get_settings() -> Settings:
     """Return the settings of this process, read once."""
     return load_settings()
-
-
-def _explain(problem: ErrorDetails) -> str:
-    name, value = PREFIX + "__".join(map(str, problem["loc"])).upper(), repr(problem["input"])
-    for setting in describe_settings(Settings, PREFIX):
-        if name == setting.variable or name.startswith(f"{setting.variable}__"):
-            return f"{setting.variable} is wrong: found {value}; allowed is {setting.allowed}"
-    known = [setting.variable for setting in describe_settings(Settings, PREFIX)]
-    near = " or ".join(get_close_matches(name, known, cutoff=0.5))
-    return f"{name} is no setting: found {value}; did you mean {near}"
-
-
-def _explain_json(error: SettingsError) -> str:
-    text = getattr(error.__cause__, "doc", None)
-    given = {**dotenv_values(ENV_FILE, encoding="utf-8"), **os.environ}
-    names = (name.upper() for name, value in given.items() if value == text)
-    name = next((name for name in names if name.startswith(PREFIX)), PREFIX)
-    allowed = {setting.variable: setting.allowed for setting in describe_settings(Settings, PREFIX)}
-    return f"{name} is wrong: found {text!r}; allowed is {allowed.get(name, 'a JSON object')}"

@@ -19,7 +19,7 @@ LAYERS = (
     "utils.drafters utils.llama utils.storage",
     "utils.speculative_decoding utils.draft_models utils.draft_ranking utils.engine utils.backends"
     " utils.draft_pairs utils.model_store utils.model_catalogue utils.pulls utils.startup"
-    " utils.draft_suggestions",
+    " utils.draft_suggestions utils.draft_estimates utils.draft_speeds",
     "utils.chat utils.experiments utils.advisor",
     "utils.charts api",
     "app pages",

@@ -32,6 +32,32 @@ def test_the_environment_sets_a_value(monkeypatch):
     assert load_settings().context_tokens == 1024
 
 
+@pytest.mark.parametrize("given", ["tale", "tale.gguf", "shelf/tale.gguf", "./shelf/tale.gguf"])
+def test_a_model_is_named_with_the_ending_of_its_file_or_by_its_path(monkeypatch, tmp_path, given):
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "tale.gguf").write_bytes(b"")
+    monkeypatch.setenv("SPECCHAT_MODEL_FOLDERS", "shelf")
+    for name in (given, str(tmp_path / "shelf" / "tale.gguf")):
+        monkeypatch.setenv("SPECCHAT_TARGET_MODEL", name)
+        monkeypatch.setenv("SPECCHAT_SPECULATIVE__DRAFT_MODEL", name)
+        monkeypatch.setenv("SPECCHAT_SPECULATIVE__MAX_DRAFT_TOKENS", "3")
+        settings = load_settings()
+        assert settings.target_model == settings.speculative.draft_model == "tale"
+        assert settings.speculative.max_draft_tokens == 3
+        assert "target_model" in settings.model_fields_set
+
+
+@pytest.mark.parametrize("variable", ["TARGET_MODEL", "SPECULATIVE__DRAFT_MODEL"])
+def test_a_file_in_no_model_folder_is_refused_and_told_what_to_write(monkeypatch, variable):
+    monkeypatch.setenv(PREFIX + variable, "/elsewhere/tale.gguf")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert str(caught.value) == (
+        f"SPECCHAT_{variable} is wrong: found '/elsewhere/tale.gguf', which lies in no model "
+        "folder; add '/elsewhere' to SPECCHAT_MODEL_FOLDERS, and write 'tale'"
+    )
+
+
 def test_a_nested_value_leaves_its_neighbours_alone(monkeypatch):
     monkeypatch.setenv("SPECCHAT_SPECULATIVE__MAX_DRAFT_TOKENS", "3")
     speculative = load_settings().speculative

@@ -117,6 +117,13 @@ def test_near_names_are_offered(folder):
         resolve_target("smal", settings(folder))
 
 
+def test_the_name_of_a_file_leads_to_the_model_that_is_meant(folder):
+    with pytest.raises(UnknownModelError, match="did you mean 'small'"):
+        resolve_target("small.gguf", settings(folder))
+    with pytest.raises(UnknownModelError, match="put the file in a folder that SPECCHAT_MODEL_F"):
+        resolve_draft("/elsewhere/another.gguf", settings(folder))
+
+
 def test_names_lead_to_files(folder):
     found = settings(folder)
     assert resolve_target("embedded", found) == ROOT / "models" / "demo-target.gguf"
@@ -153,6 +160,13 @@ def test_the_selector_offers_embedded_lookup_and_smaller_models(folder):
     assert options["embedded"].label == "Embedded draft (another vocabulary, 9% in common)"
     assert "9% in common: fewer of its guesses will be right" in options["embedded"].warning
     assert "truncated" in options["broken"].reason
+    assert (options["small"].fit, options["other"].fit) == ("same", "tokens")
+
+
+def test_the_same_model_in_fewer_bits_is_smaller(folder):
+    write_tiny_gguf(folder / "big-F16.gguf", layers=3, quantization="F16")
+    assert "big" in {option.name for option in draft_options(settings(folder), "big-F16")}
+    assert "big-F16" not in {option.name for option in draft_options(settings(folder), "big")}
 
 
 def test_nothing_drafts_for_a_recurrent_target(tmp_path):

@@ -17,8 +17,7 @@ def suggested(name, architecture="llama", billions=8.0):
     ("name", "draft"),
     [
         ("llama3.1:8b", "llama3.2:1b"),
-        ("llama3.2:3b", "llama3.2:1b"),
-        ("Llama-3.2-3B-Instruct-Q4_K_M", "llama3.2:1b"),
+        ("Llama-3.2-11B-Instruct-Q4_K_M", "llama3.2:1b"),
         ("Meta-Llama-3-8B", "llama3.2:1b"),
         ("Meta-Llama-3.1-8B-Instruct", "llama3.2:1b"),
         ("Llama-3.3-70B-Instruct", "llama3.2:1b"),
@@ -32,7 +31,7 @@ def suggested(name, architecture="llama", billions=8.0):
     ],
 )
 def test_a_well_known_family_has_a_small_relative(name, draft):
-    assert suggested(name, billions=3) == draft
+    assert suggested(name) == draft
 
 
 @pytest.mark.parametrize(
@@ -60,8 +59,8 @@ def test_no_family_is_guessed(name):
     assert suggested(name) is None
 
 
-@pytest.mark.parametrize(("billions", "draft"), [(1.2, None), (2.4, None), (2.5, "llama3.2:1b")])
-def test_a_draft_of_over_half_the_size_is_not_suggested(billions, draft):
+@pytest.mark.parametrize(("billions", "draft"), [(1.2, None), (3.2, None), (3.8, "llama3.2:1b")])
+def test_a_draft_of_over_a_third_of_the_size_is_not_suggested(billions, draft):
     assert suggested("llama3.2", billions=billions) == draft
 
 

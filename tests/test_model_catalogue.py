@@ -11,6 +11,7 @@ from tests.backends.test_router import store_model
 from tests.ollama_server import OllamaServer
 from tests.tiny_gguf import write_tiny_gguf
 from utils.backends.ollama import OllamaClient
+from utils.llama.gguf_header import estimate_memory_bytes, read_header
 from utils.llama.probe import probe_folder, probe_model
 from utils.model_catalogue import ModelCatalogue
 
@@ -88,6 +89,14 @@ async def test_verdicts_show_once_a_model_was_tried(catalogue, settings):
     assert after.find("mine").fitness == "usable"
     assert after.find("sick").fitness == "unusable"
     assert "invalid numbers" in after.find("sick").reason
+
+
+async def test_a_file_says_what_memory_it_would_take_with_its_context(catalogue, settings):
+    found = await catalogue.refresh()
+    mine = found.find("mine")
+    header = read_header(Path(mine.path))
+    assert mine.needed_bytes == estimate_memory_bytes(header, settings.context_tokens)
+    assert found.find("demo-draft").needed_bytes == 0
 
 
 async def test_without_ollama_the_files_are_listed_with_the_reason(catalogue, server):

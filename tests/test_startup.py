@@ -140,6 +140,14 @@ def draft(name: str) -> SpeculativeConfig:
         ({"target_model": "tale"}, (), ("tale:latest",), ()),
         ({"target_model": "tale"}, (), ("TALE:latest",), ()),
         ({"target_model": "my file (2)"}, (), (), ()),
+        ({"target_model": "tale.gguf"}, (), (), ()),
+        ({"speculative": draft("poem.GGUF")}, (), (), ()),
+        (
+            {"target_model": "hf.co/me/it:it-Q4.gguf"},
+            (),
+            (),
+            ("hf.co/me/it:it-Q4.gguf",),
+        ),
         ({"target_model": "tale", "pull_missing": False}, (), (), ()),
         ({"speculative": draft("lookup")}, (), (), ()),
         ({"speculative": draft("poem:1b")}, (), (), ("poem:1b",)),
@@ -312,6 +320,13 @@ async def test_without_pull_missing_the_target_is_loaded_as_named(server, start)
     await started.end()
     assert started.engine.loaded == [None]
     assert server.asked == []
+
+
+async def test_a_file_that_is_not_there_is_not_asked_of_ollama(server, start):
+    started = start(target_model="tale.gguf")
+    await started.end()
+    assert started.engine.loaded == [None]
+    assert server.asked_of("pull") == []
 
 
 async def test_a_server_that_hangs_does_not_hold_up_the_engine(server, start, monkeypatch):

@@ -6,24 +6,25 @@ path, and what was found lies in a configured folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from config import AUTO, EMBEDDED, LOOKUP, ROOT, ModelOptions, Settings
+from config import EMBEDDED, LOOKUP, OWN_NAMES, ROOT, ModelOptions, Settings
 from utils.backends.modelfile import Modelfile, model_defaults
 from utils.draft_pairs import check_pair, recurrent
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import GGUFHeader, VocabularyHeader, read_header
+from utils.model_names import is_file_name, name_files
 from utils.model_store import ModelStore
 from utils.sizes import size
+from utils.vocabulary_map import Fit
 
 EMBEDDED_TARGET = ROOT / "models" / "demo-target.gguf"
 EMBEDDED_DRAFT = ROOT / "models" / "demo-draft.gguf"
-MAX_FILES = 1000
 MIN_CONTEXT, MAX_CONTEXT = 64, 1_048_576
 _vocabularies: WeakValueDictionary[int, VocabularyHeader] = WeakValueDictionary()
 
@@ -50,8 +51,8 @@ class InstalledModel:
 class DraftOption:
     """A draft as the selector shows it; 0 bytes: it needs no model.
 
-    `overlap` is what its vocabulary and the target's have in common; `warning` tells if it is
-    little.
+    `overlap` is what its vocabulary and the target's have in common, `fit` how it drafts for it;
+    `warning` tells if that is little.
     """
 
     name: str
@@ -60,18 +61,15 @@ class DraftOption:
     reason: str
     size_bytes: int
     overlap: float = 1.0
+    fit: Fit = "same"
     warning: str = ""
 
 
 def find_models(folders: Sequence[Path]) -> list[InstalledModel]:
     """Return the embedded target, then every GGUF directly in the folders, by folder and name."""
     models = [_inspect(EMBEDDED, EMBEDDED_TARGET, EMBEDDED_TARGET.parent)]
-    taken = {AUTO, EMBEDDED, LOOKUP}
-    for folder in folders:
-        for path in _gguf_files(folder):
-            name = _unique(path.stem, folder.name, taken)
-            taken.add(name)
-            models.append(_inspect(name, path, folder))
+    for name, path, folder in name_files(folders, OWN_NAMES):
+        models.append(_inspect(name, path, folder))
     return models
 
 
@@ -136,17 +134,22 @@ def resolve_draft(name: str, settings: Settings) -> Path:
 def draft_options(settings: Settings, target: str) -> list[DraftOption]:
     """Return what can draft for the target of that name: embedded, lookup, each smaller GGUF.
 
-    Those that do not suit the target are listed too, with the reason. Raises as `resolve_target`.
+    Smaller is the same model in fewer bits, too. Those that do not suit the target are listed with
+    the reason. Raises as `resolve_target`.
     """
     models = installed_models(settings)
     header = _usable(find_installed(target, models))
     smaller = [
         model
         for model in models[1:]
-        if model.header is None or model.header.parameters < header.parameters
+        if model.header is None or _weight(model.header) < _weight(header)
     ]
     embedded, *others = (_option(model, header) for model in [find_embedded_draft(), *smaller])
     return [embedded, _lookup_option(header), *others]
+
+
+def _weight(header: GGUFHeader) -> tuple[int, int]:
+    return header.parameters, header.size_bytes
 
 
 def _lookup_option(target: GGUFHeader) -> DraftOption:
@@ -174,6 +177,7 @@ def _option(model: InstalledModel, target: GGUFHeader) -> DraftOption:
         reason=check.reason,
         size_bytes=header.size_bytes,
         overlap=check.overlap,
+        fit=check.fit,
         warning=check.warning,
     )
 
@@ -191,12 +195,15 @@ def find_installed(name: str, models: Sequence[InstalledModel]) -> InstalledMode
         if name in (model.name, model.name.removesuffix(":latest")):
             return model
     shown = name if len(name) <= 80 else f"{name[:80]}…"
-    near = get_close_matches(name[:80], [model.name for model in models], n=3)
-    hint = (
-        f"did you mean {', '.join(map(repr, near))}?"
-        if near
-        else f"take {EMBEDDED!r}, the name of a GGUF in a model folder, or of a model in Ollama"
-    )
+    is_file = is_file_name(name)
+    alike = Path(name).stem if is_file else name
+    near = get_close_matches(alike[:80], [model.name for model in models], n=3)
+    if near:
+        hint = f"did you mean {', '.join(map(repr, near))}?"
+    elif is_file:
+        hint = "put the file in a folder that SPECCHAT_MODEL_FOLDERS names, and start again"
+    else:
+        hint = f"take {EMBEDDED!r}, the name of a GGUF in a model folder, or of a model in Ollama"
     raise UnknownModelError(f"no model is called {shown!r}: {hint}")
 
 
@@ -204,26 +211,6 @@ def _usable(model: InstalledModel) -> GGUFHeader:
     if model.header is None:
         raise ModelFileError(model.reason)
     return model.header
-
-
-def _gguf_files(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.glob("*.gguf"))[:MAX_FILES]
-    except OSError:
-        return []
-
-
-def _unique(stem: str, folder: str, taken: set[str]) -> str:
-    return next(name for name in _candidates(stem, folder) if name not in taken)
-
-
-def _candidates(stem: str, folder: str) -> Iterator[str]:
-    yield stem
-    yield f"{folder}/{stem}"
-    number = 2
-    while True:
-        yield f"{folder}/{stem} ({number})"
-        number += 1
 
 
 def _inspect(name: str, path: Path, folder: Path) -> InstalledModel:

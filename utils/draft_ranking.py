@@ -1,18 +1,26 @@
 """Which draft suits a target best, of what is installed: by vocabulary, size, memory and cost.
 
-How often a draft will be right is not known before it has drafted: a rate that is usual for its
-size stands in, and every speedup here is an estimate.
+What answers have shown of a draft counts. Of others nobody knows how often they will be right: a
+rate that is usual for their size stands in, and their speedup is an estimate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import log2
+from pathlib import Path
+from statistics import median
 from typing import Literal
 
 from config import EMBEDDED, LOOKUP, ModelOptions, Settings
 from utils.cost_table import CostTable
+from utils.draft_estimates import (
+    MAX_WIDTH,
+    expected_speedup,
+    is_twin,
+    token_cost,
+    usual_acceptance,
+)
 from utils.draft_models import (
     DraftOption,
     InstalledModel,
@@ -22,6 +30,7 @@ from utils.draft_models import (
     installed_models,
     target_options,
 )
+from utils.draft_speeds import UNKNOWN, DraftSpeed, Speeds, key_of, recall_speeds, speeds_file
 from utils.engine import memory
 from utils.engine.calibration import costs_file, recall
 from utils.errors import ModelFileError
@@ -29,14 +38,10 @@ from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
 from utils.llama.probe import kept_verdict, probe_folder
 from utils.sizes import size
 
-MAX_WIDTH = 17
-LARGEST_SHARE = 0.5
+LARGEST_SHARE = 1 / 3
 LOOKUP_SPEEDUP = 1.1
-# What a token more adds to a pass where nobody has measured it, in plain steps.
-ASSUMED_GROWTH = 0.15
-# A draft as large as its target would be right so often, and with each halving less by so much.
-RATE_OF_EQUAL, LOSS_BY_HALVING = 0.89, 0.04
-LEAST_RATE, LOSS_OF_STRANGER = 0.1, 0.15
+# How far estimates can be off by what answers show, and what gain is enough to tell.
+MOST_CORRECTION, LEAST_GAIN = 2.0, 0.05
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 Verdict = Literal["usable", "unfit", "too large"]
@@ -46,7 +51,7 @@ Verdict = Literal["usable", "unfit", "too large"]
 class RankedDraft:
     """A draft and what is expected of it; `rank` 1 is the best, 0 is for what cannot be used.
 
-    `speedup` over plain decoding is an estimate, its costs measured where `is_measured`.
+    `speedup` over plain decoding is that of answers where `is_measured`, or else an estimate;
     `needed_bytes` is the memory it takes with the target's context; too large is what would draft
     if there were more. `overlap` is what its vocabulary and the target's have in common, of the
     larger one. `was_tried`: its file was loaded once, and what came of it is known. `sentence` says
@@ -84,13 +89,13 @@ def rank_drafts(
     judge = _judge_for(model, settings, is_loaded=is_loaded, has_gpu=has_gpu)
     models = {other.name: other for other in installed_models(settings)}
     models[EMBEDDED] = find_embedded_draft()
-    drafts = [
+    looked_at = [
         judge.look_at(option, models.get(option.name))
         for option in draft_options(settings, model.name)
     ]
     # The embedded pair was made for each other, whatever an estimate says.
     first = EMBEDDED if model.name == EMBEDDED else None
-    drafts.sort(key=lambda draft: (not draft.is_usable, draft.name != first, -draft.speedup))
+    drafts = sorted(_judged(looked_at), key=lambda draft: _order(draft, first))
     return [
         replace(draft, rank=place) if draft.is_usable else draft
         for place, draft in enumerate(drafts, start=1)
@@ -110,37 +115,6 @@ def missed_draft(drafts: Sequence[RankedDraft]) -> RankedDraft | None:
     return max(large, key=lambda draft: draft.speedup, default=None)
 
 
-def expected_speedup(
-    acceptance: float, draft_cost: float, pass_costs: Sequence[float] = ()
-) -> float:
-    """Return the speedup at the best draft length; 1 where none pays.
-
-    The formula of Leviathan et al. (arXiv 2211.17192), with what a pass over 1, 2, 3... tokens
-    really costs: `draft_cost`, of one drafted token, and `pass_costs` are in plain steps.
-    """
-    costs = pass_costs or [1 + ASSUMED_GROWTH * more for more in range(MAX_WIDTH)]
-    best = tokens = survival = 1.0
-    for length, cost in enumerate(costs[1:], start=1):
-        survival *= acceptance
-        tokens += survival
-        best = max(best, tokens / (cost + length * draft_cost))
-    return best
-
-
-def usual_acceptance(target: GGUFHeader, draft: GGUFHeader, *, overlap: float = 1.0) -> float:
-    """Return the share of drafted tokens that is usually kept of a draft so small.
-
-    `overlap` is the share of the target's tokens that the draft has too.
-    """
-    halvings = max(0.0, log2(target.parameters / draft.parameters))
-    rate = RATE_OF_EQUAL - LOSS_BY_HALVING * halvings
-    if draft.architecture != target.architecture:
-        rate -= LOSS_OF_STRANGER
-    if overlap < 1:
-        rate = (rate - LOSS_OF_STRANGER) * overlap
-    return max(LEAST_RATE, rate)
-
-
 @dataclass(frozen=True, slots=True)
 class _Costs:
     """Seconds of a plain step, and what wider passes cost in such steps."""
@@ -150,16 +124,68 @@ class _Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class _LookedAt:
+    """A draft by its estimate, which `basis` names, and what answers took with it.
+
+    Where there is neither, `reason` says why nothing is to be expected.
+    """
+
+    draft: RankedDraft
+    speed: DraftSpeed = UNKNOWN
+    basis: str = ""
+    reason: str = ""
+
+    @property
+    def share_come_true(self) -> float | None:
+        """The share of the gain that was expected which answers show, None where unknown."""
+        expected = self.draft.speedup - 1
+        if not self.speed.is_telling or not self.basis or expected < LEAST_GAIN:
+            return None
+        return (self.speed.speedup - 1) / expected
+
+    def judged(self, correction: float) -> RankedDraft:
+        """Return the draft by what answers show, or else by its estimate as far as such hold."""
+        speedup, said = self.draft.speedup, self.reason
+        if self.speed.is_telling:
+            speedup = self.speed.speedup
+            said = f"{speedup:.2f}{TIMES} plain in answers so far"
+        elif self.basis:
+            speedup = 1 + correction * (speedup - 1)
+            said = f"some {speedup:.1f}{TIMES} plain, {self.basis}"
+        draft = replace(self.draft, speedup=speedup, is_measured=self.speed.is_telling)
+        if not draft.is_usable:
+            return draft
+        return replace(
+            draft, sentence="; ".join(filter(None, (draft.sentence, said, draft.warning)))
+        )
+
+
+def _judged(looked_at: Sequence[_LookedAt]) -> Iterable[RankedDraft]:
+    """Return the drafts; what answers show of some says how far estimates of others are off."""
+    shares = [share for seen in looked_at if (share := seen.share_come_true) is not None]
+    correction = min(max(median(shares), 0.0), MOST_CORRECTION) if shares else 1.0
+    return (seen.judged(correction) for seen in looked_at)
+
+
+def _order(draft: RankedDraft, first: str | None) -> tuple[object, ...]:
+    # What is as fast to the second place takes less memory, or comes first by name.
+    speedup = round(draft.speedup, 2)
+    return not draft.is_usable, draft.name != first, -speedup, draft.needed_bytes, draft.name
+
+
+@dataclass(frozen=True, slots=True)
 class _Judge:
-    """Judges drafts for one target; None stands for what nobody can tell."""
+    """Looks at drafts for one target; None stands for what nobody can tell."""
 
     target: GGUFHeader
     settings: Settings
     options: ModelOptions
     room_bytes: int | None
     costs: _Costs | None
+    speeds: Speeds
+    on_gpu: bool
 
-    def look_at(self, option: DraftOption, model: InstalledModel | None) -> RankedDraft:
+    def look_at(self, option: DraftOption, model: InstalledModel | None) -> _LookedAt:
         draft = RankedDraft(
             option.name,
             option.label,
@@ -169,55 +195,54 @@ class _Judge:
             warning=option.warning,
         )
         if not option.compatible:
-            return draft
+            return _LookedAt(draft)
         if option.name == LOOKUP:
             sentence = "takes no memory, and pays where the text repeats what stood before"
-            return replace(draft, verdict="usable", speedup=LOOKUP_SPEEDUP, sentence=sentence)
+            draft = replace(draft, verdict="usable", speedup=LOOKUP_SPEEDUP, sentence=sentence)
+            return _LookedAt(draft, self._speed(None))
         if model is None or model.header is None:
-            return replace(draft, sentence="its file is gone")
+            return _LookedAt(replace(draft, sentence="its file is gone"))
         verdict = kept_verdict(model.path, probe_folder(self.settings))
         draft = replace(draft, was_tried=verdict is not None or model.name == EMBEDDED)
         if verdict is not None and not verdict.usable:
-            return replace(draft, sentence=model.called_by_name(verdict.reason))
-        return self._fitted(self._estimated(draft, option, model, model.header))
+            return _LookedAt(replace(draft, sentence=model.called_by_name(verdict.reason)))
+        acceptance = usual_acceptance(
+            self.target,
+            model.header,
+            overlap=None if option.fit == "same" else option.overlap,
+        )
+        seen = self._estimated(draft, model, model.header, acceptance)
+        return replace(seen, draft=self._fitted(seen.draft))
+
+    def _speed(self, path: Path | None) -> DraftSpeed:
+        return self.speeds.get(key_of(path), UNKNOWN)
 
     def _estimated(
-        self,
-        draft: RankedDraft,
-        option: DraftOption,
-        model: InstalledModel,
-        header: GGUFHeader,
-    ) -> RankedDraft:
+        self, draft: RankedDraft, model: InstalledModel, header: GGUFHeader, acceptance: float
+    ) -> _LookedAt:
         share = header.size_bytes / self.target.size_bytes
-        own = _recall_costs(model, self.settings)
-        is_measured = own is not None and self.costs is not None
-        # Unmeasured, a token takes as long as its weights take to be read.
-        cost = own.step_s / self.costs.step_s if own and self.costs else share
-        acceptance = usual_acceptance(self.target, header, overlap=option.overlap)
-        speedup = expected_speedup(acceptance, cost, self.costs.passes if self.costs else ())
         needed_bytes = estimate_memory_bytes(
             header, self.options.context_tokens, self.options.cache_type
         )
+        draft = replace(draft, verdict="usable", speedup=1.0, needed_bytes=needed_bytes)
+        takes = f"takes about {size(needed_bytes)}"
         if share > LARGEST_SHARE:
-            speedup = 1.0
-            sentence = (
-                f"over half the size of the target, takes about {size(needed_bytes)}: it would "
-                "cost more than it saves"
+            sentence = f"over a third of the target's size, {takes}"
+            reason = "it would cost more than it saves"
+            return _LookedAt(
+                replace(draft, sentence=sentence), self._speed(model.path), reason=reason
             )
-        else:
-            basis = "by what was measured" if is_measured else "a rough estimate"
-            sentence = (
-                f"1/{1 / share:.0f} of the target's size, takes about {size(needed_bytes)}; "
-                f"some {speedup:.1f}{TIMES} plain, {basis}"
-            )
-        return replace(
-            draft,
-            verdict="usable",
-            speedup=speedup,
-            is_measured=is_measured,
-            needed_bytes=needed_bytes,
-            sentence="; ".join(filter(None, (sentence, option.warning))),
-        )
+        own = _recall_costs(model, self.settings)
+        step_s = self.costs.step_s if self.costs else None
+        basis = "a rough estimate"
+        cost = token_cost(self.target, header, step_s=step_s, on_gpu=self.on_gpu)
+        if own and step_s:
+            cost, basis = own.step_s / step_s, "by the times of both models"
+        speedup = expected_speedup(acceptance, cost, self.costs.passes if self.costs else ())
+        whose = "size in fewer bits" if is_twin(self.target, header) else "size"
+        sentence = f"1/{1 / share:.0f} of the target's {whose}, {takes}"
+        draft = replace(draft, speedup=speedup, sentence=sentence)
+        return _LookedAt(draft, self._speed(model.path), basis)
 
     def _fitted(self, draft: RankedDraft) -> RankedDraft:
         if self.room_bytes is None or draft.needed_bytes < self.room_bytes:
@@ -235,13 +260,15 @@ def _judge_for(
     if model.header is None:
         raise ModelFileError(model.reason)
     options = target_options(model, settings)
-    room_bytes = None if has_gpu and options.gpu_layers != 0 else memory.available_bytes()
+    on_gpu = has_gpu and options.gpu_layers != 0
+    room_bytes = None if on_gpu else memory.available_bytes()
     if room_bytes is not None and not is_loaded:
         room_bytes -= estimate_memory_bytes(
             model.header, options.context_tokens, options.cache_type
         )
     costs = _recall_costs(model, settings)
-    return _Judge(model.header, settings, options, room_bytes, costs)
+    speeds = recall_speeds(speeds_file(model.path, options, settings))
+    return _Judge(model.header, settings, options, room_bytes, costs, speeds, on_gpu)
 
 
 def _recall_costs(model: InstalledModel, settings: Settings) -> _Costs | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LARGEST_SHARE = 0.5
+# A larger one would not be chosen, once it is here.
+LARGEST_SHARE = 1 / 3
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9.]+")
 
 
@@ -78,7 +79,7 @@ MIXED: dict[str, dict[str, Suggestion]] = {
 def suggest_draft(name: str, architecture: str, parameters: int) -> Suggestion | None:
     """Return a small relative of a target, by its name or else its architecture.
 
-    None where no family is known, or its smallest is over half the size of the target.
+    None where no family is known, or its smallest is over a third of the target's size.
     """
     plain = _plain(name)
     family = max((known for known in FAMILIES if _is_of(plain, known)), key=len, default="")

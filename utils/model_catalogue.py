@@ -11,8 +11,9 @@ from config import EMBEDDED, Settings
 from utils.backends.modelfile import ModelDefaults, model_defaults, parse_modelfile
 from utils.backends.ollama import OllamaClient
 from utils.backends.ollama_records import OllamaModel, OllamaModelDetails, RunningModel
-from utils.draft_models import InstalledModel, installed_models
+from utils.draft_models import InstalledModel, installed_models, target_options
 from utils.errors import BackendError
+from utils.llama.gguf_header import estimate_memory_bytes
 from utils.llama.probe import kept_verdict, probe_folder
 
 Source = Literal["embedded", "folder", "ollama"]
@@ -27,7 +28,8 @@ class CatalogueEntry:
     """One model. `fitness` says whether the engine can use it, and `reason` why it cannot.
 
     `defaults` are what its Modelfile says, None where it has none. A model that only a remote
-    Ollama has no file here: its numbers are those that Ollama tells.
+    Ollama has no file here: its numbers are those that Ollama tells. `needed_bytes` is about what
+    memory it takes in the engine with its context, 0 where nobody can tell.
     """
 
     name: str
@@ -39,6 +41,7 @@ class CatalogueEntry:
     fitness: Fitness
     reason: str = ""
     path: str = ""
+    needed_bytes: int = 0
     is_in_ollama: bool = False
     capabilities: tuple[str, ...] = ()
     defaults: ModelDefaults | None = None
@@ -164,6 +167,7 @@ def _of_file(
         fitness=fitness,
         reason=reason,
         path=str(model.path) if header else "",
+        needed_bytes=_needed_bytes(model, settings),
         is_in_ollama=listed is not None,
         capabilities=details.capabilities if details else (),
         defaults=model_defaults(model.modelfile, settings.sampling) if model.modelfile else None,
@@ -190,6 +194,13 @@ def _of_server(
         defaults=model_defaults(modelfile, settings.sampling) if modelfile else None,
         running=running,
     )
+
+
+def _needed_bytes(model: InstalledModel, settings: Settings) -> int:
+    if model.header is None:
+        return 0
+    options = target_options(model, settings)
+    return estimate_memory_bytes(model.header, options.context_tokens, options.cache_type)
 
 
 def _source(model: InstalledModel) -> Source:

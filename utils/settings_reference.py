@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from dotenv import dotenv_values
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,27 @@ def describe_settings(model: type[BaseModel], prefix: str) -> Iterator[SettingRe
             yield from describe_settings(field.annotation, f"{variable}__")
         else:
             yield SettingReference(variable, _default(field), _allowed(field), _meaning(field))
+
+
+def explain_problem(problem: ErrorDetails, model: type[BaseModel], prefix: str) -> str:
+    """Say which variable is wrong, what was found there, and what is allowed."""
+    name, value = prefix + "__".join(map(str, problem["loc"])).upper(), repr(problem["input"])
+    for setting in describe_settings(model, prefix):
+        if name == setting.variable or name.startswith(f"{setting.variable}__"):
+            return f"{setting.variable} is wrong: found {value}; allowed is {setting.allowed}"
+    known = [setting.variable for setting in describe_settings(model, prefix)]
+    near = " or ".join(get_close_matches(name, known, cutoff=0.5))
+    return f"{name} is no setting: found {value}; did you mean {near}"
+
+
+def explain_json(error: SettingsError, model: type[BaseModel], prefix: str, env_file: str) -> str:
+    """Say which variable holds what is no JSON, though it should."""
+    text = getattr(error.__cause__, "doc", None)
+    given = {**dotenv_values(env_file, encoding="utf-8"), **os.environ}
+    names = (name.upper() for name, value in given.items() if value == text)
+    name = next((name for name in names if name.startswith(prefix)), prefix)
+    allowed = {setting.variable: setting.allowed for setting in describe_settings(model, prefix)}
+    return f"{name} is wrong: found {text!r}; allowed is {allowed.get(name, 'a JSON object')}"
 
 
 def _meaning(field: FieldInfo) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import AUTO, EMBEDDED, LOOKUP, Settings
+from config import EMBEDDED, OWN_NAMES, Settings
 from utils.backends.ollama import OllamaClient
 from utils.draft_models import EMBEDDED_TARGET, installed_models
 from utils.engine.client import EngineClient
 from utils.errors import BackendError, SpecChatError, UnknownModelError
-from utils.model_names import full_name
+from utils.model_names import full_name, is_file_name
 from utils.model_store import ModelStore
 from utils.pulls import PullBoard, PullJob, PullSnapshot
 
@@ -180,11 +180,16 @@ def missing_models(
     wanted: list[tuple[str, set[str]]] = []
     if settings.pull_missing:
         chosen = (settings.target_model, settings.speculative.draft_model)
-        wanted += [(name, here) for name in chosen if name not in (AUTO, EMBEDDED, LOOKUP)]
+        wanted += [(name, here) for name in chosen if _may_be_pulled(name)]
         wanted.append((settings.ollama_model, listed))
     wanted += [(name, listed) for name in settings.pull_models]
     names = (_full_name(name) for name, there in wanted if _key(name) not in there)
     return tuple(name for name in dict.fromkeys(names) if name)
+
+
+def _may_be_pulled(name: str) -> bool:
+    """Tell whether Ollama could have it: a file comes from nowhere but a model folder."""
+    return name not in OWN_NAMES and not is_file_name(name)
 
 
 def _full_name(name: str) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from config import Settings
+from config import SamplingParams, Settings, SpeculativeConfig
 from tests.tiny_gguf import write_tiny_gguf
+from utils.draft_speeds import recall_speeds
 from utils.engine.admission import Admission
+from utils.engine.protocol import ChatMessage, DraftChoice, Generate
+from utils.performance_monitor import Baseline, GenerationStats
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +27,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def admission(folder: Path, tmp_path: Path) -> Admission:
     return Admission(Settings(model_folders=(folder,), cache_folder=tmp_path))
+
+
+@pytest.fixture
+def make_request() -> Callable[..., Generate]:
+    def make(draft: DraftChoice, **wish: object) -> Generate:
+        return Generate(
+            id="1",
+            owner="",
+            messages=(ChatMessage(role="user", content="hello"),),
+            sampling=SamplingParams(),
+            speculative=SpeculativeConfig(**wish),
+            draft=draft,
+        )
+
+    return make
+
+
+def answer_stats(*, speedup: float) -> GenerationStats:
+    """A long answer that was so much faster than without its draft."""
+    return GenerationStats(
+        prompt_tokens=10,
+        reused_tokens=0,
+        completion_tokens=1000,
+        prefill_s=0.1,
+        ttft_s=0.1,
+        decode_s=10 / speedup,
+        rounds=1000,
+        drafted=0,
+        accepted=0,
+        accepted_histogram=(),
+        baseline=Baseline(100.0, "running", 10),
+    )
 
 
 def test_where_nobody_chooses_the_best_draft_that_works_is_taken(
@@ -60,6 +96,28 @@ def test_a_draft_that_is_open_already_is_not_found_too_large_for_what_is_left_be
     monkeypatch.setattr("utils.engine.memory.available_bytes", lambda: 1000)
     choice = admission.find_draft("auto", "big")
     assert (choice.name, choice.problem) == ("small", "")
+
+
+def test_what_answers_showed_of_a_draft_decides_whether_it_is_taken_again(
+    admission: Admission, make_request: Callable[..., Generate]
+):
+    target, choice = admission.find_target("big"), admission.find_draft("auto", "big")
+    assert choice.name == "small"
+    admission.note(target, make_request(choice), answer_stats(speedup=0.99))
+    assert admission.find_draft("auto", "big").kind == "lookup"
+
+
+@pytest.mark.parametrize(
+    "wish", [{"draft_length": "fixed"}, {"deterministic": True}, {"enabled": False}]
+)
+def test_an_answer_whose_draft_was_not_free_says_nothing(
+    admission: Admission, make_request: Callable[..., Generate], wish: dict[str, object]
+):
+    target, choice = admission.find_target("big"), admission.find_draft("auto", "big")
+    if not wish.get("enabled", True):
+        choice = DraftChoice(kind="none")
+    admission.note(target, make_request(choice, **wish), answer_stats(speedup=0.99))
+    assert recall_speeds(target.speeds) == {}
 
 
 def test_a_draft_that_was_chosen_is_taken_whatever_its_rank(admission: Admission):

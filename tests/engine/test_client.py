@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from config import SamplingParams, Settings
+from config import SamplingParams, Settings, SpeculativeConfig
 from tests.engine.conftest import (
     CONTEXT,
     LIMIT_S,
@@ -20,6 +20,8 @@ from tests.engine.conftest import (
     user,
 )
 from tests.tiny_gguf import FIRST_BYTE
+from utils.draft_speeds import UNKNOWN, recall_speeds
+from utils.engine.admission import Admission
 from utils.engine.client import EngineClient
 from utils.engine.protocol import ChatMessage
 from utils.errors import (
@@ -250,6 +252,16 @@ async def test_a_draft_that_cannot_be_used_leaves_standard_mode_and_the_reason(
 async def test_drafting_that_is_switched_off_says_so(engine: EngineClient):
     heard = await ask(engine, "hello", greedy(), PLAIN)
     assert (heard.mode.mode, heard.mode.reason) == ("standard", "drafting is switched off")
+
+
+async def test_an_answer_whose_draft_was_left_free_leaves_how_fast_it_was(
+    engine: EngineClient, settings: Settings
+):
+    kept = Admission(settings).find_target("target").speeds
+    before = recall_speeds(kept).get("lookup", UNKNOWN).tokens
+    for speculative in (SpeculativeConfig(draft_model="lookup"), drafted("lookup"), PLAIN):
+        await ask(engine, "hello", greedy(30), speculative)
+    assert recall_speeds(kept)["lookup"].tokens == before + 30
 
 
 async def test_stats_tell_what_the_worker_holds(engine: EngineClient):

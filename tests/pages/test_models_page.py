@@ -69,7 +69,7 @@ def test_the_list_says_what_each_model_is_and_whether_it_can_speculate(engine):
     assert "llama:3b" in [text.value for text in page.text]
     assert "Q4\\_K\\_M · 2\\.0 GB" in shown(page)
     assert "Loaded in the engine\\. Can speculate\\." in shown(page)
-    assert "Cannot speculate:\u2060 its format is unknown\\." in shown(page)
+    assert "Cannot speculate: its format is unknown\\." in shown(page)
 
 
 def test_names_are_never_read_as_markdown(engine):
@@ -162,7 +162,7 @@ def test_a_model_may_be_kept_after_all(engine, page):
 def test_a_model_that_the_engine_holds_is_not_deleted(engine, page):
     engine.client.health = replace(READY, model=replace(READY.model, name="llama:3b"))
     check(page.button(key="delete_llama:3b").click().run())
-    assert "the engine has llama:\u20603b loaded" in page.warning[0].value.replace("The", "the")
+    assert "the engine has llama:3b loaded" in page.warning[0].value.replace("The", "the")
     assert "Delete" not in labels(page)
 
 
@@ -180,7 +180,7 @@ def test_no_draft_that_the_engine_has_open_is_deleted(engine, page):
     )
     engine.client.health = replace(READY, stats=stats)
     check(page.button(key="delete_llama:3b").click().run())
-    assert "has llama:\u20603b open as a draft" in page.warning[0].value
+    assert "has llama:3b open as a draft" in page.warning[0].value
     assert "Delete" not in labels(page)
 
 
@@ -291,7 +291,9 @@ def test_a_pull_that_fails_says_why_and_can_be_put_away(engine, page):
     assert "Ollama finds no such model" not in shown(page)
 
 
-@pytest.mark.parametrize(("name", "said"), [("../etc", "not a name"), (" ", "no model is named")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("../etc", "write one like llama3"), (" ", "no model is named")]
+)
 def test_what_is_no_name_is_refused_in_a_sentence(engine, page, name, said):
     pull(page, name)
     assert said in page.error[0].value.lower()

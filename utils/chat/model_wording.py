@@ -194,7 +194,10 @@ def place(entry: CatalogueEntry, engine: EngineHealth) -> str:
     where = ["in the engine"] if holds(engine, entry) else []
     if (running := entry.running) is not None:
         where.append(f"in Ollama's memory ({size(running.size_bytes)}, {_processor(running)})")
-    return sentence("loaded " + " and ".join(where) if where else "not loaded")
+    if where:
+        return sentence("loaded " + " and ".join(where))
+    takes = f", takes about {size(entry.needed_bytes)} of memory" if entry.needed_bytes else ""
+    return sentence(f"not loaded{takes}")
 
 
 def speculation(entry: CatalogueEntry, trial_reason: str = "") -> str:

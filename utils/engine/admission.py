@@ -14,10 +14,12 @@ from utils.draft_models import (
     target_options,
 )
 from utils.draft_ranking import RankedDraft, missed_draft, rank_drafts
+from utils.draft_speeds import note_speed, speeds_file
 from utils.engine.calibration import costs_file
-from utils.engine.protocol import DraftChoice
+from utils.engine.protocol import DraftChoice, Generate
 from utils.errors import ModelError, ModelLoadError, RequestError
 from utils.llama.probe import probe_folder, probe_model
+from utils.performance_monitor import GenerationStats
 
 EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
 
@@ -25,13 +27,14 @@ EMBEDDED_PAIR = {EMBEDDED_TARGET, EMBEDDED_DRAFT}
 @dataclass(frozen=True, slots=True)
 class TargetFile:
     """A target that may be loaded: its name, its file, how it is opened, and where its costs are
-    kept.
+    kept, and how fast answers were with each draft.
     """
 
     name: str
     path: Path
     options: ModelOptions
     costs: Path
+    speeds: Path
 
 
 class Admission:
@@ -51,7 +54,8 @@ class Admission:
             raise ModelLoadError(target.called_by_name(str(error))) from error
         options = target_options(target, self._settings)
         costs = costs_file(target.path, options, self._settings)
-        return TargetFile(target.name, target.path, options, costs)
+        speeds = speeds_file(target.path, options, self._settings)
+        return TargetFile(target.name, target.path, options, costs, speeds)
 
     def find_draft(self, name: str, target: str, *, has_gpu: bool = False) -> DraftChoice:
         """Return the drafter called `name`, with the reason if its model cannot be used.
@@ -69,6 +73,13 @@ class Admission:
         except (RequestError, ModelError) as error:
             return DraftChoice(kind="model", name=name, problem=str(error))
         return DraftChoice(kind="model", name=name, path=str(path))
+
+    def note(self, target: TargetFile | None, request: Generate, stats: GenerationStats) -> None:
+        """Keep how fast an answer was, where its draft was left to do what pays."""
+        chosen, wish = request.draft, request.speculative
+        is_free = wish.draft_length == "adaptive" and not wish.deterministic
+        if target is not None and is_free and (chosen.path or chosen.kind == "lookup"):
+            note_speed(target.speeds, Path(chosen.path) if chosen.path else None, stats)
 
     def _best_draft(self, target: str, *, has_gpu: bool) -> DraftChoice:
         """Return the best draft that works; a lookup says which one there is no memory for."""

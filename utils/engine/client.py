@@ -11,7 +11,7 @@ from functools import partial
 from uuid import uuid4
 
 from config import SamplingParams, Settings, SpeculativeConfig
-from utils.engine.admission import Admission
+from utils.engine.admission import Admission, TargetFile
 from utils.engine.conversation import check_conversation, within_chars, without_first
 from utils.engine.health import EngineHealth
 from utils.engine.notice import Notice
@@ -65,6 +65,7 @@ class EngineClient:
         self._asked: dict[str, _Asked] = {}
         self._loaded: Loaded | None = None
         self._loaded_as = ""
+        self._file: TargetFile | None = None
 
     @property
     def health(self) -> EngineHealth:
@@ -165,6 +166,7 @@ class EngineClient:
             with self._supervisor.answer(request, asked.turn.leave) as answer:
                 while not isinstance(event := await answer.get(), Finished):
                     yield _completed(event, name, dropped)
+                await asyncio.to_thread(self._admission.note, self._file, request, event.stats)
                 yield event
 
     async def inspect(
@@ -253,7 +255,7 @@ class EngineClient:
                 costs_path=str(file.costs),
             )
         )
-        self._loaded, self._loaded_as = loaded, target
+        self._loaded, self._loaded_as, self._file = loaded, target, file
         return loaded
 
     @property

@@ -13,7 +13,13 @@ from utils.errors import ModelLoadError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
 from utils.sizes import size
 
-PROC = Path("/proc")
+PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+# What a container may take, has taken, and holds of files: by version 2, and by version 1.
+_CONTAINER_FILES = (
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+)
+_NO_LIMIT = 2**60
 _KIB = 1024
 
 
@@ -56,11 +62,28 @@ def give_back_freed() -> None:
 
 
 def available_bytes() -> int | None:
-    """Return the memory that can be had without swapping, if the system says."""
+    """Return the memory that can be had without swapping, or being killed, if the system says."""
+    free = _number_after("MemAvailable:", PROC / "meminfo")
+    if free is None:
+        return None
+    return min([free * _KIB, *map(_left_in_container, _CONTAINER_FILES)])
+
+
+def _left_in_container(names: tuple[str, str, str]) -> int:
+    """Return what is left of a container's memory, where there is a limit."""
+    limit, taken, statistics = (CGROUP / name for name in names)
     try:
-        for line in (PROC / "meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * _KIB
+        most, used = int(limit.read_text()), int(taken.read_text())
+    except (OSError, ValueError):
+        return _NO_LIMIT
+    # Files that were read and are not used now make room by themselves.
+    unused = _number_after("inactive_file", statistics) or 0
+    return _NO_LIMIT if most >= _NO_LIMIT else max(0, most - used + unused)
+
+
+def _number_after(word: str, path: Path) -> int | None:
+    try:
+        lines = (line.split() for line in path.read_text().splitlines())
+        return next((int(line[1]) for line in lines if line and line[0] == word), None)
     except (OSError, ValueError, IndexError):
-        pass
-    return None
+        return None

@@ -23,6 +23,7 @@ from utils.llama.gguf_reader import (
 )
 from utils.llama.gguf_types import CACHE_BYTES, FILE_TYPES
 from utils.llama.recurrent_state import attention_heads, count_snapshots, estimate_state_bytes
+from utils.llama.step_weights import count_layer_parameters, count_step_bytes
 
 MAX_BLOCKS = 512
 MAX_ALIGNMENT = 2**20
@@ -54,14 +55,17 @@ class GGUFHeader:
 
     `head_counts_kv` has one number a layer, 0 where there is no cache. Recurrent layers have a
     state of `state_bytes` together; it is kept for the newest token and `snapshots` before it.
+    `step_bytes` of the weights are read for one token, `layer_parameters` are not in its tables.
     """
 
     path: Path
     size_bytes: int
+    step_bytes: int
     architecture: str
     name: str
     quantization: str
     parameters: int
+    layer_parameters: int
     trained_context: int
     block_count: int
     embedding_length: int
@@ -197,10 +201,12 @@ def _describe(
     return GGUFHeader(
         path=path,
         size_bytes=reader.size_bytes,
+        step_bytes=count_step_bytes(metadata.pairs, arch, tensors),
         architecture=arch,
         name=metadata.text("general.name") or path.stem,
         quantization=_quantization(metadata, tensors),
         parameters=sum(tensor.elements for tensor in tensors),
+        layer_parameters=count_layer_parameters(tensors),
         trained_context=metadata.number(f"{arch}.context_length", low=1, high=MAX_CONTEXT),
         block_count=blocks,
         embedding_length=width,
