@@ -50,7 +50,7 @@ def draw_stop(conversation: Conversation) -> None:
 st.html(STYLE)
 settle_settings()
 conversation = session.open_conversation()
-turns = conversation.turns
+turns, is_own = conversation.turns, session.is_own(conversation)
 head = st.container()
 
 if not turns:
@@ -69,18 +69,18 @@ with head:
 session.show_notice()
 with st.bottom:
     draw_context_meter(conversation)
-    if conversation.is_answering and session.is_own(conversation):
+    if conversation.is_answering and is_own:
         with st.container():
             st.fragment(draw_stop)(conversation)
 st.chat_input(
-    "Ask something",
+    "Ask something" if is_own else "Another browser's chat: copy it to go on",
     key=PROMPT,
     on_submit=submit,
     max_chars=100_000,
     accept_file="multiple",
     file_type=TEXT_TYPES,
     max_upload_size=1,
-    disabled=not session.is_own(conversation),
+    disabled=not is_own,
 )
 if charts is not None:
     draw_charts_beside(turns[-1], charts)

@@ -8,12 +8,15 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.parts import model_choice, session
+from pages.parts.attention import draw_looking, look_at
 from pages.parts.guests import draw_race_note
 from pages.parts.race import draw_race, is_own, open_race, start_race, stop_race
 from pages.parts.race_list import draw_earlier
 from pages.parts.race_setup import draw_setup, read_setup
 from pages.parts.verdict import draw_verdict
 from utils.errors import RequestError
+
+COMMANDS = "race_commands"
 
 
 def start() -> None:
@@ -23,6 +26,8 @@ def start() -> None:
         if request.is_blind and random.SystemRandom().random() < 0.5:
             request = replace(request, a=request.b, b=request.a)
         start_race(request)
+        # With its commands: it begins below what most screens show, and may have to be stopped.
+        look_at(COMMANDS)
     except RequestError as error:
         session.leave_notice(str(error))
 
@@ -41,7 +46,7 @@ with st.container(border=True, key="race_setup"):
 race = open_race()
 is_running = race is not None and is_own(race) and race.snapshot().is_active
 # Both are there at any time: what is drawn in the place of another may be seen beside it.
-with st.container(horizontal=True, gap="small"):
+with st.container(horizontal=True, gap="small", key=COMMANDS):
     st.button(
         "Compare",
         icon=":material/flag:",
@@ -64,4 +69,5 @@ if race is not None:
     draw_race_note(race)
     draw_race(race)
     draw_verdict(race)
+draw_looking()
 session.show_notice()

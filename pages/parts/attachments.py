@@ -25,7 +25,7 @@ def _read_upload(file: UploadedFile) -> Attachment:
     # The browser holds the limit of the input; whoever goes round it is stopped here.
     if file.size > MAX_FILE_BYTES:
         raise RequestError(
-            f"{file.name!r} has {file.size} bytes, {MAX_FILE_BYTES} is the most: attach a part"
+            f"{file.name!r} has {file.size:,} bytes, {MAX_FILE_BYTES:,} is the most: attach a part"
         )
     return read_attachment(file.name, file.getvalue())
 

@@ -1,4 +1,4 @@
-"""Where the reader looks next: the cursor in a field just opened, the sidebar out of the way."""
+"""Where the reader looks next: a field just opened, what just began, no sidebar in the way."""
 
 from __future__ import annotations
 
@@ -46,9 +46,19 @@ export default function ({ data }) {
   document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click()
 }
 """
+BRING_INTO_VIEW = """
+const heard = new Set()
+
+export default function ({ data }) {
+  if (heard.has(data.asked)) return
+  heard.add(data.asked)
+  document.querySelector(`.st-key-${CSS.escape(data.key)}`)?.scrollIntoView()
+}
+"""
 _focus = st.components.v2.component("focus", js=FOCUS)
 _close_sidebar = st.components.v2.component("close_sidebar", js=CLOSE_SIDEBAR)
-_LEAVES = "leaves_sidebar"
+_bring_into_view = st.components.v2.component("bring_into_view", js=BRING_INTO_VIEW)
+_LEAVES, _LOOKS = "leaves_sidebar", "looks_at"
 
 
 def draw_focus(key: str, *, escape: str = "") -> None:
@@ -72,3 +82,15 @@ def draw_leaving() -> None:
     if asked := st.session_state.get(_LEAVES):
         with st.container(key="unseen_leaving", height=1, border=False):
             _close_sidebar(data={"asked": asked}, key="leaving", height="content")
+
+
+def look_at(key: str) -> None:
+    """Have the page scrolled at the next drawing, so that the container of a key is at its top."""
+    st.session_state[_LOOKS] = {"key": key, "asked": uuid4().hex}
+
+
+def draw_looking() -> None:
+    """Scroll, once each time that was asked for; call it after what is to be looked at."""
+    if asked := st.session_state.get(_LOOKS):
+        with st.container(key="unseen_looking", height=1, border=False):
+            _bring_into_view(data=asked, key="looking", height="content")

@@ -123,7 +123,7 @@ def _draw_undo() -> None:
         st.session_state.pop(_DELETED, None)
         return
     chat_id, title, _ = deleted
-    with st.container(horizontal=True, vertical_alignment="center", key="undo_row"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", key="undo_row"):
         st.caption(literal(f"Deleted: {title}"), width="stretch")
         st.button(
             "Undo", icon=":material/undo:", on_click=_restore, args=(chat_id,), key="undo_delete"

@@ -16,7 +16,6 @@ from utils.chat.race_runs import Race
 from utils.chat.race_snapshots import SIDES, RaceRequest, RaceSnapshot, Side, positions
 from utils.chat.snapshots import JobSnapshot
 from utils.engine import runtime
-from utils.errors import RequestError
 
 PARAMETER = "race"
 LIVE_S = 0.2
@@ -40,12 +39,9 @@ def open_race() -> Race | None:
 
 
 def start_race(request: RaceRequest) -> None:
-    """Begin a comparison, or leave a notice that says why not."""
-    try:
-        race = races.get_races().start(request, board=get_board(), runtime=runtime.get_engine())
-        st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
-    except RequestError as error:
-        session.leave_notice(str(error))
+    """Begin a comparison, or raise `RequestError`."""
+    race = races.get_races().start(request, board=get_board(), runtime=runtime.get_engine())
+    st.query_params[PARAMETER] = st.session_state[_HELD] = race.id
 
 
 def show_race(race_id: str) -> None:

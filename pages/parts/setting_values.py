@@ -24,7 +24,14 @@ from utils.errors import StorageError
 from utils.storage import database
 from utils.storage.preferences import load_preference, save_preference
 
-SPECULATED = ("enabled", "draft_model", "draft_length", "max_draft_tokens", "verifier")
+SPECULATED = (
+    "enabled",
+    "draft_model",
+    "draft_length",
+    "max_draft_tokens",
+    "verifier",
+    "lookup_earlier",
+)
 ASKED = (*SAMPLED, *PENALISED, *WRITTEN, *SPECULATED, "system_prompt")
 PREFERENCE = "settings"
 _DEFAULTS_OF = "defaults_of"

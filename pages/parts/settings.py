@@ -152,6 +152,13 @@ def _draw_system_prompt() -> None:
 
 def _draw_advanced() -> None:
     _draw_verifier()
+    st.toggle(
+        "Look up earlier chats",
+        key=PREFIX + "lookup_earlier",
+        persist_state="session",
+        help="Lookup copies what followed the same words before: in all of your newest chats, or "
+        "in this one alone. Nobody else's are looked at.",
+    )
     draw_penalties()
 
 

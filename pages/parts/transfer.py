@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.parts import session
 from utils.chat.conversation import Conversation
@@ -23,6 +25,7 @@ from utils.storage import database
 NAME_CHARS = 60
 _File = tuple[str, str, str, str, Callable[[Conversation], bytes]]
 _EXPORTED, _PARTS, _IMPORTING = "exported_chat", "exported_parts", "importing_chat"
+_FILES = "imported_file"
 
 
 def ask_for_export(conversation_id: str) -> None:
@@ -70,8 +73,18 @@ def _json(number: int, conversation: Conversation) -> bytes:
 
 
 def _close() -> None:
+    _forget_files()
     st.session_state.pop(_EXPORTED, None)
     st.session_state.pop(_IMPORTING, None)
+
+
+def _forget_files() -> None:
+    """Let go of the files that were given: Streamlit would hold them until the tab is closed."""
+    context = get_script_run_ctx()
+    if context is None or not isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        return
+    for file in st.session_state.get(_FILES) or ():
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
 @st.dialog("Export a chat", on_dismiss=_close)
@@ -115,7 +128,7 @@ def _draw_import() -> None:
         type="json",
         accept_multiple_files=True,
         max_upload_size=MAX_FILE_MB,
-        key="imported_file",
+        key=_FILES,
     )
     if not given:
         return

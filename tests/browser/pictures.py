@@ -29,7 +29,9 @@ SWITCH = "Speculative decoding"
 MAIN = """(document.querySelector('[data-testid=stMain]')
   ?? document.querySelector('[data-testid=stAppScrollToBottomContainer]'))"""
 WHOLE_HEIGHT = f"{MAIN}.scrollHeight"
-CHARTS_ARE_THERE = """
+# A table whose program is still fetched is a grey bar.
+ALL_IS_THERE = """
+  !document.querySelector('[data-testid=stSkeleton]') &&
   [...document.querySelectorAll('[data-testid=stPlotlyChart]')].every(
     chart => chart.querySelector('.main-svg'))
 """
@@ -52,11 +54,12 @@ def take(page: Page, name: str, *, is_whole: bool = False) -> None:
     """Write a picture of what the window shows from the top, or of the whole page."""
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
+    page.wait_for_function(ALL_IS_THERE)
     window = page.viewport_size
     if window and is_whole:
         page.set_viewport_size({"width": WIDTH, "height": page.evaluate(WHOLE_HEIGHT)})
     wait_until_drawn(page)
-    page.wait_for_function(CHARTS_ARE_THERE)
+    page.wait_for_function(ALL_IS_THERE)
     page.evaluate(f"{MAIN}.scrollTo(0, 0)")
     page.screenshot(path=FOLDER / f"{name}.png", animations="disabled")
     if window:

@@ -31,7 +31,7 @@ def test_text_is_read_however_it_is_encoded(encoding):
 def test_what_is_not_text_or_too_long_is_refused_by_name(content, said):
     with pytest.raises(RequestError, match=said) as raised:
         read_attachment("notes.txt", content)
-    assert str(raised.value).startswith("notes.txt")
+    assert str(raised.value).startswith("'notes.txt' ")
 
 
 @given(st.binary(max_size=200))

@@ -219,6 +219,11 @@ def test_a_part_that_is_missing_or_of_another_chat_is_told_of(long_files, conver
         from_parts(many, "me")
 
 
+def test_of_several_files_the_one_that_is_none_is_named(conversation):
+    with pytest.raises(RequestError, match=r"^file 2 of 3: the file holds no conversation: "):
+        from_parts([to_json(conversation), "{}", "["], "me")
+
+
 def test_browser_and_server_take_a_file_of_the_most_that_is_exported():
     server = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())["server"]
     assert MAX_FILE_BYTES <= MAX_FILE_MB * 10**6

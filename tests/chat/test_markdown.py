@@ -17,6 +17,8 @@ J = WORD_JOINER
         ("![x][ref]\n\n[ref]: http://evil.example", "[x][ref]\n\n[ref]: http://evil.example"),
         ("!![x](http://evil.example)", "[x](http://evil.example)"),
         (":red[alarm]", f":{J}red[alarm]"),
+        ("color:red; size:small", f"color:{J}red; size:{J}small"),
+        ("a:green-badge, b:grey_x", f"a:{J}green-badge, b:grey_x"),
         (":material/home:", f":{J}material/home:"),
         (":tada: :+1:", f":{J}tada: :{J}+1:"),
         ("::leaf and :::container", f":{J}:leaf and :{J}:{J}:container"),
@@ -99,8 +101,14 @@ def test_every_beginning_of_an_answer_is_safe(cut):
 
 def test_a_literal_shows_every_character_as_it_is():
     assert literal("a *b* [c](d) `e` <f>") == r"a \*b\* \[c\]\(d\) \`e\` \<f\>"
-    assert literal("1: :red[x]") == f"1:{J} :{J}red\\[x\\]"
+    assert literal("1: :red[x]") == f"1: :{J}red\\[x\\]"
+    assert literal(":+1: :my_x:") == f":{J}\\+1: :{J}my\\_x:"
+    assert literal("http://a") == f"http:{J}//a"
     assert literal("two\nlines") == "two lines"
+
+
+def test_a_name_can_be_copied_from_where_it_is_told():
+    assert literal("has llama:3b loaded: ask, or pull it") == "has llama:3b loaded: ask, or pull it"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_the_state_of_the_experiment_is_one_sentence(percent, is_stopped, words)
 @pytest.mark.parametrize(
     ("decision", "words"),
     [
-        (Decision(False, "stopped"), "does not draft, as all others"),
+        (Decision(False, "stopped"), "does not draft, and no other does"),
         (Decision(True, "chosen"), "drafts, by your own choice; its answers are left out"),
         (Decision(False, "assigned", PART), "does not draft, by chance; its answers count"),
         (Decision(True, "default"), "drafts, by default; its answers are left out"),

@@ -58,6 +58,7 @@ def test_settings_reach_the_engine(engine, page):
     page.text_area(key="setting_system_prompt").set_value("Be brief.")
     page.text_area(key="setting_stop").set_value("END\n\nSTOP")
     page.selectbox(key="setting_verifier").select("block")
+    page.toggle(key="setting_lookup_earlier").set_value(False)
     draw_all(page)
     ask(page, "Hello?")
     wait_for_answer(page)
@@ -65,6 +66,7 @@ def test_settings_reach_the_engine(engine, page):
     asked = engine.client.asked[0]
     assert not asked["speculative"].enabled
     assert asked["speculative"].verifier == "block"
+    assert not asked["speculative"].lookup_earlier
     assert asked["sampling"].is_greedy
     assert (asked["sampling"].seed, asked["sampling"].max_tokens) == (11, 33)
     assert asked["sampling"].stop == ("END", "STOP")
@@ -180,7 +182,7 @@ def test_an_error_is_one_sentence_and_the_next_question_works(engine, page):
     engine.client.scripts += [[EngineCrashedError("the engine died: ask again")], script(["fine"])]
     ask(page, "1?")
     wait_for_answer(page)
-    assert [error.value for error in page.error] == ["The engine died:\u2060 ask again\\."]
+    assert [error.value for error in page.error] == ["The engine died: ask again\\."]
 
     ask(page, "2?")
     wait_for_answer(page)

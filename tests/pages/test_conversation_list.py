@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.state.query_params import QueryParams
 
 from pages.parts.conversation_list import LISTED, group_by_day
@@ -227,6 +228,24 @@ def test_an_exported_chat_can_be_imported_and_is_then_open(chats):
     assert "Hello there." in shown(chats)
     assert "imported" in chats.toast[0].value
     assert not chats.get("file_uploader")
+
+
+def test_a_file_is_let_go_of_once_it_is_imported(chats, monkeypatch):
+    held = []
+    add = MemoryUploadedFileManager.add_file
+
+    def note(files, session_id, file):
+        held.append(files.file_storage[session_id])
+        add(files, session_id, file)
+
+    monkeypatch.setattr(MemoryUploadedFileManager, "add_file", note)
+    (text,) = rated_parts(chats.session_state["conversation"])
+    check(chats.menu_button(key="icon_only_chats").click("Import a chat").run())
+    check(chats.file_uploader(key="imported_file").upload("a.json", b"{}").run())
+    assert chats.error
+    assert len(held[-1]) == 1
+    check(chats.file_uploader(key="imported_file").upload("b.json", text.encode()).run())
+    assert not any(held[-1].values())
 
 
 def test_ratings_go_out_with_a_chat_and_come_in_with_it(chats, database):

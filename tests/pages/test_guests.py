@@ -47,6 +47,7 @@ def test_another_browser_reads_a_chat_and_can_change_nothing_of_it(chat):
     assert "Of bears?" in shown(guest)
     assert "belongs to another browser" in shown(guest)
     assert guest.chat_input[0].disabled
+    assert "copy it to go on" in guest.chat_input[0].placeholder
     kinds = ("again", "quiet_edit", "quiet_more", "quiet_earlier", "quiet_later")
     changing = [
         button

@@ -29,7 +29,8 @@ def read_attachment(name: str, content: bytes) -> Attachment:
 
     UTF-8 is read, and UTF-16 with a mark at its beginning.
     """
-    shown = " ".join(name.split()) or "the file"
+    given = " ".join(name.split())
+    shown = repr(given) if given else "the file"
     encoding = next((code for mark, code in _MARKED.items() if content.startswith(mark)), "utf-8")
     try:
         text = content.decode(encoding)
@@ -43,10 +44,10 @@ def read_attachment(name: str, content: bytes) -> Attachment:
         raise RequestError(f"{shown} is empty: attach a file with text in it")
     if len(text) > MAX_ATTACHMENT_CHARS:
         raise RequestError(
-            f"{shown} has {len(text)} characters, {MAX_ATTACHMENT_CHARS} is the most: "
+            f"{shown} has {len(text):,} characters, {MAX_ATTACHMENT_CHARS:,} is the most: "
             "attach a part of it"
         )
-    return Attachment(shown, text.replace("\r\n", "\n").replace("\r", "\n"))
+    return Attachment(given or shown, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def file_label(file: Attachment) -> str:

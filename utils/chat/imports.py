@@ -80,10 +80,17 @@ def _chats(texts: Sequence[str]) -> Iterator[dict[str, Any]]:
         _check_complete([_place(chat)])
         yield chat
         return
-    places = [_place(_chat(text)) for text in texts]
+    places = [_place_of(number, texts) for number in range(len(texts))]
     _check_complete(places)
     for _, text in sorted(zip(places, texts, strict=True)):
         yield _chat(text)
+
+
+def _place_of(number: int, texts: Sequence[str]) -> tuple[str, int, int]:
+    try:
+        return _place(_chat(texts[number]))
+    except RequestError as error:
+        raise RequestError(f"file {number + 1} of {len(texts)}: {error}") from error
 
 
 def _place(chat: dict[str, Any]) -> tuple[str, int, int]:

@@ -19,7 +19,12 @@ _EMPTY_LINES = re.compile(r"(\n[ \t]*\n)")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!+(?=\[)")
 _WHOLE_IMAGE = re.compile(r"!+(?=\[[^\]\n]*\][(\[])")
-_DIRECTIVE = re.compile(r":(?=:|material/|[A-Za-z0-9_+-]+[:\[{])")
+# Streamlit takes these for its own alone, too: of `color:red` nothing of the red would be shown.
+_KNOWN = (
+    "red|orange|yellow|blue|green|violet|purple|gr[ae]y|primary|rainbow|color|small|shimmer|help"
+)
+_DIRECTIVE = re.compile(rf":(?=:|material/|[A-Za-z0-9_+-]+[:\[{{]|(?:{_KNOWN})\b)")
+_ADDRESS = re.compile(r":(?=//)")
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
 
 
@@ -44,8 +49,8 @@ def safe_markdown(text: str) -> str:
 
 def literal(text: str) -> str:
     """Return `text` so that Markdown shows it as it is, on one line."""
-    escaped = _PUNCTUATION.sub(r"\\\1", " ".join(text.split()))
-    return escaped.replace(":", f":{WORD_JOINER}")
+    inert = _ADDRESS.sub(f":{WORD_JOINER}", _break_directives(" ".join(text.split())))
+    return _PUNCTUATION.sub(r"\\\1", inert)
 
 
 def open_fence(text: str) -> str:
@@ -114,5 +119,8 @@ def _safe_paragraph(text: str) -> str:
 
 
 def _disarm(text: str) -> str:
-    text = _IMAGE.sub("", _TAG.sub("&lt;", text))
+    return _break_directives(_IMAGE.sub("", _TAG.sub("&lt;", text)))
+
+
+def _break_directives(text: str) -> str:
     return _DIRECTIVE.sub(f":{WORD_JOINER}", text)

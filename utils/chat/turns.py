@@ -125,8 +125,8 @@ def check_attachments(attachments: Iterable[Attachment]) -> None:
             )
         if len(file.text) > MAX_ATTACHMENT_CHARS:
             raise RequestError(
-                f"{file.name} has {len(file.text)} characters, {MAX_ATTACHMENT_CHARS} is the "
-                "most: attach a part of it"
+                f"{file.name!r} has {len(file.text):,} characters, {MAX_ATTACHMENT_CHARS:,} is "
+                "the most: attach a part of it"
             )
 
 

@@ -51,7 +51,7 @@ def decision_sentence(decision: Decision) -> str:
     how = "drafts" if decision.enabled else "does not draft"
     match decision.why:
         case "stopped":
-            return "This browser does not draft, as all others."
+            return "This browser does not draft, and no other does."
         case "chosen":
             return (
                 f"This browser {how}, by your own choice; its answers are left out of the figures."
