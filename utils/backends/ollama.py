@@ -16,6 +16,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import aclosing, contextmanager
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 import httpx
@@ -43,6 +44,8 @@ MAX_ANSWER_CHARS = 2**24
 # Ollama's own drafting would spoil comparisons, and changing it reloads the model.
 FIXED_OPTIONS = {"draft_num_predict": 0}
 SECONDS = 1e-9
+# Which certificates are believed: to read them takes longer than most requests.
+_trusted = cache(httpx.create_ssl_context)
 T = TypeVar("T")
 Message = Mapping[str, str]
 Options = Mapping[str, Any]
@@ -228,7 +231,8 @@ class OllamaClient:
 
 def _connect(url: str, idle_timeout_s: float) -> ollama.AsyncClient:
     timeout = httpx.Timeout(idle_timeout_s, connect=CONNECT_TIMEOUT_S)
-    inner = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+    limits = httpx.Limits(max_keepalive_connections=0)
+    inner = httpx.AsyncHTTPTransport(verify=_trusted(), limits=limits)
     return ollama.AsyncClient(
         url,
         timeout=timeout,
