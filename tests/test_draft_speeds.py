@@ -92,6 +92,8 @@ def test_no_more_than_some_drafts_are_kept_the_newest(kept: Path, tmp_path: Path
         "{",
         '{"lookup": 1}',
         '{"lookup": {"answers": 1}}',
+        "[" * 100_000,
+        '{"lookup": {"answers": 1, "tokens": 1' + 400 * "0" + ', "decode_s": 1, "plain_s": 1}}',
         '{"lookup": {"answers": 1, "tokens": 9, "decode_s": NaN, "plain_s": 1}}',
         '{"lookup": {"answers": 1, "tokens": 9, "decode_s": -1, "plain_s": 1}}',
         '{"lookup": {"answers": 1, "tokens": "9", "decode_s": 1, "plain_s": 1}}',

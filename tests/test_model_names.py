@@ -36,6 +36,9 @@ def test_each_file_has_a_name_of_its_own(folders: list[Path]) -> None:
         ("tale", False),
         ("tale:1b", False),
         ("hf.co/me/it:it-Q4_K_M.gguf", False),
+        ("hf.co/me/it.gguf", False),
+        ("../models/tale.gguf", True),
+        ("~/models.d/tale.gguf", True),
     ],
 )
 def test_a_file_is_told_from_a_model_of_ollama(name: str, is_file: bool) -> None:

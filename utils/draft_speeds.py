@@ -73,7 +73,7 @@ def key_of(draft: Path | None) -> str:
 
 def recall_speeds(kept: Path) -> Speeds:
     """Return the speeds in a file by draft, without what is not to be believed."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         found = json.loads(kept.read_text(encoding="utf-8"))
         speeds = {key: DraftSpeed(**values) for key, values in found.items()}
         return {key: speed for key, speed in speeds.items() if _is_sound(speed)}

@@ -58,8 +58,15 @@ def name_files(folders: Iterable[Path], taken: Iterable[str]) -> Iterator[tuple[
 
 
 def is_file_name(name: str) -> bool:
-    """Tell whether a file is meant, and no model of Ollama: its tags may end like files, too."""
-    return name.lower().endswith(ENDING) and (":" not in name or Path(name).is_absolute())
+    """Tell whether a file is meant, and no model of Ollama: names and tags may end like files."""
+    if not name.lower().endswith(ENDING):
+        return False
+    path = Path(name)
+    if path.is_absolute():
+        return True
+    host = path.parts[0] if len(path.parts) > 1 else ""
+    is_server = "." in host.strip(".") and not path.parent.is_dir()
+    return ":" not in name and not is_server
 
 
 def name_of_file(given: str, folders: Sequence[Path], taken: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ J = WORD_JOINER
         ("![x][ref]\n\n[ref]: http://evil.example", "[x][ref]\n\n[ref]: http://evil.example"),
         ("!![x](http://evil.example)", "[x](http://evil.example)"),
         (":red[alarm]", f":{J}red[alarm]"),
+        (":größe[1]", f":{J}größe[1]"),
         ("color:red; size:small", f"color:{J}red; size:{J}small"),
         ("a:green-badge, b:grey_x", f"a:{J}green-badge, b:grey_x"),
         (":material/home:", f":{J}material/home:"),

@@ -23,7 +23,7 @@ from tests.tiny_gguf import FIRST_BYTE
 from utils.draft_speeds import UNKNOWN, recall_speeds
 from utils.engine.admission import Admission
 from utils.engine.client import EngineClient
-from utils.engine.protocol import ChatMessage
+from utils.engine.protocol import ChatMessage, Generate
 from utils.errors import (
     ContextFullError,
     DraftError,
@@ -262,6 +262,18 @@ async def test_an_answer_whose_draft_was_left_free_leaves_how_fast_it_was(
     for speculative in (SpeculativeConfig(draft_model="lookup"), drafted("lookup"), PLAIN):
         await ask(engine, "hello", greedy(30), speculative)
     assert recall_speeds(kept)["lookup"].tokens == before + 30
+
+
+async def test_an_answer_that_another_draft_wrote_says_nothing_of_the_one_that_was_asked(
+    engine: EngineClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    noted: list[Generate] = []
+    monkeypatch.setattr(
+        Admission, "note", lambda _self, _file, request, _stats: noted.append(request)
+    )
+    for name in ("draft", "sick"):
+        await ask(engine, "hello", greedy(30), SpeculativeConfig(draft_model=name))
+    assert [request.draft.name for request in noted] == ["draft"]
 
 
 async def test_stats_tell_what_the_worker_holds(engine: EngineClient):

@@ -23,7 +23,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def limit(machine: Path, limit: object, used: int, unused: int) -> None:
     (machine / "memory.max").write_text(f"{limit}\n")
     (machine / "memory.current").write_text(f"{used}\n")
-    (machine / "memory.stat").write_text(f"anon 5\ninactive_file {unused}\nactive_file 7\n")
+    active = unused // 4
+    files = f"inactive_file {unused - active}\nactive_file {active}\n"
+    (machine / "memory.stat").write_text(f"anon 5\n{files}")
 
 
 def test_without_a_container_it_is_what_the_system_has_left() -> None:

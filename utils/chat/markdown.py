@@ -23,7 +23,7 @@ _WHOLE_IMAGE = re.compile(r"!+(?=\[[^\]\n]*\][(\[])")
 _KNOWN = (
     "red|orange|yellow|blue|green|violet|purple|gr[ae]y|primary|rainbow|color|small|shimmer|help"
 )
-_DIRECTIVE = re.compile(rf":(?=:|material/|[A-Za-z0-9_+-]+[:\[{{]|(?:{_KNOWN})\b)")
+_DIRECTIVE = re.compile(rf":(?=:|material/|[\w+-]+[:\[{{]|(?:{_KNOWN})\b)")
 _ADDRESS = re.compile(r":(?=//)")
 _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$&])")
 

@@ -74,11 +74,11 @@ class Admission:
             return DraftChoice(kind="model", name=name, problem=str(error))
         return DraftChoice(kind="model", name=name, path=str(path))
 
-    def note(self, target: TargetFile | None, request: Generate, stats: GenerationStats) -> None:
-        """Keep how fast an answer was, where its draft was left to do what pays."""
+    def note(self, target: TargetFile, request: Generate, stats: GenerationStats) -> None:
+        """Keep how fast an answer by its draft was, where that was left to do what pays."""
         chosen, wish = request.draft, request.speculative
         is_free = wish.draft_length == "adaptive" and not wish.deterministic
-        if target is not None and is_free and (chosen.path or chosen.kind == "lookup"):
+        if is_free and (chosen.path or chosen.kind == "lookup"):
             note_speed(target.speeds, Path(chosen.path) if chosen.path else None, stats)
 
     def _best_draft(self, target: str, *, has_gpu: bool) -> DraftChoice:

@@ -33,7 +33,7 @@ from utils.engine.rendering import Render, render_fitting
 from utils.engine.scheduler import FairQueue, Turn
 from utils.engine.supervisor import Supervisor
 from utils.errors import EngineError, RequestError, SpecChatError
-from utils.events import Event, Finished, Queued, Started
+from utils.events import Event, Finished, Mode, Queued, Started
 from utils.performance_monitor import PerformanceMonitor
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class EngineClient:
                 yield Queued(position)
             if not asked.is_cancelled:
                 await self._make_ready(target)
-                name = self._model_name
+                name, file = self._model_name, self._file
                 request = Generate(
                     id=asked.request_id,
                     owner=owner,
@@ -164,9 +164,12 @@ class EngineClient:
                 return
             dropped = len(messages) - len(request.messages)
             with self._supervisor.answer(request, asked.turn.leave) as answer:
+                drafters = set[str | None]()
                 while not isinstance(event := await answer.get(), Finished):
+                    drafters |= {event.drafter} if isinstance(event, Mode) else set()
                     yield _completed(event, name, dropped)
-                await asyncio.to_thread(self._admission.note, self._file, request, event.stats)
+                if file is not None and drafters == {request.draft.name}:
+                    await asyncio.to_thread(self._admission.note, file, request, event.stats)
                 yield event
 
     async def inspect(

@@ -76,9 +76,9 @@ def _left_in_container(names: tuple[str, str, str]) -> int:
         most, used = int(limit.read_text()), int(taken.read_text())
     except (OSError, ValueError):
         return _NO_LIMIT
-    # Files that were read and are not used now make room by themselves.
-    unused = _number_after("inactive_file", statistics) or 0
-    return _NO_LIMIT if most >= _NO_LIMIT else max(0, most - used + unused)
+    # Files that were read make room by themselves, those of models that were closed among them.
+    files = sum(_number_after(kind, statistics) or 0 for kind in ("inactive_file", "active_file"))
+    return _NO_LIMIT if most >= _NO_LIMIT else max(0, most - used + files)
 
 
 def _number_after(word: str, path: Path) -> int | None:
