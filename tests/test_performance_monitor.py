@@ -215,3 +215,15 @@ def test_an_answer_of_few_steps_is_compared_with_the_steps_before_it():
     for _ in range(BASELINE_SAMPLES // 4):
         clock.add(3 * MILLISECOND, origin="running")
     assert clock.baseline.tokens_per_second == pytest.approx(1000 / 1.5)
+
+
+def test_an_answer_of_long_steps_says_nothing_of_the_next_one():
+    clock = PlainClock()
+    for _ in range(BASELINE_SAMPLES):
+        clock.add(MILLISECOND, origin="calibration")
+    clock.begin_answer()
+    for index in range(4 * BASELINE_SAMPLES):
+        clock.add((9 if index < 3 * BASELINE_SAMPLES else 1) * MILLISECOND, origin="running")
+    assert clock.baseline.tokens_per_second == pytest.approx(1000 / 7)
+    clock.begin_answer()
+    assert clock.baseline.tokens_per_second == pytest.approx(1000)

@@ -126,9 +126,9 @@ def ratio(part: float, whole: float) -> float:
 class PlainClock:
     """Measured time of a plain step of one target: of nothing else, however much is drafted.
 
-    It is the mean of the newest steps, so that what else the machine does slows both sides of a
-    speedup alike, with those clipped that took very long. An answer with many plain steps is
-    compared with its own.
+    It is the mean of the newest steps, with those clipped that took very long: other programs slow
+    plain steps as well as drafted rounds. An answer with many plain steps is compared with all of
+    its own. What is drafted at a fixed length has few, so that older ones count there.
     """
 
     def __init__(self) -> None:
@@ -139,6 +139,8 @@ class PlainClock:
     def begin_answer(self) -> None:
         """Start anew with the steps of an answer."""
         self._answer_steps, self._answer_s = 0, 0.0
+        if self._samples:
+            self._baseline = self._newest(self._baseline.origin)
 
     def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
         """Take in the time of one plain step."""
@@ -149,10 +151,13 @@ class PlainClock:
         if self._answer_steps >= BASELINE_SAMPLES:
             rate = ratio(self._answer_steps, self._answer_s)
             self._baseline = Baseline(rate, origin, self._answer_steps)
-            return
+        else:
+            self._baseline = self._newest(origin)
+
+    def _newest(self, origin: BaselineOrigin) -> Baseline:
         longest_s = LONGEST_STEP * median(self._samples)
         mean_s = fmean(min(sample, longest_s) for sample in self._samples)
-        self._baseline = Baseline(ratio(1, mean_s), origin, len(self._samples))
+        return Baseline(ratio(1, mean_s), origin, len(self._samples))
 
     @property
     def baseline(self) -> Baseline:

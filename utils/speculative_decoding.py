@@ -98,7 +98,7 @@ class SpeculativeDecoder:
             pass
         finally:
             answer.settle()
-        self._last = (portfolio, answer) if portfolio else None
+        self._last = (portfolio, answer) if portfolio and answer.has_begun else None
         for event in answer.close():
             yield event
 
@@ -162,6 +162,7 @@ class _Answer:
             prompt_tokens=len(prompt), reused_tokens=self.reused_tokens
         )
         self._finish: FinishReason | None = None
+        self.has_begun = False
         self._pass_s, self._pass_width = 0.0, 1
         self._begin = self._decode_begin = self._end = perf_counter()
 
@@ -191,6 +192,7 @@ class _Answer:
             raise TargetError(f"the target failed on the prompt: {error}") from error
         self._drafter.begin(self.tokens)
         self._clock.begin_answer()
+        self.has_begun = True
         self._decode_begin = self._end = perf_counter()
         self._monitor.prefill_s = self._decode_begin - self._begin
 
@@ -276,8 +278,8 @@ class _Answer:
 
     def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
         """Account for a round and release its text."""
-        if not stats.drafted:
-            self._clock.add(stats.total_s, origin="running")
+        if not stats.drafted and self._pass_width == 1:
+            self._clock.add(stats.total_s - stats.draft_s, origin="running")
         self._monitor.add(stats)
         if self._monitor.rounds == 1:
             self._monitor.ttft_s = self._end - self._begin

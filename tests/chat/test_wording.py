@@ -87,7 +87,8 @@ def test_no_line_claims_a_speedup_without_a_measured_plain_speed(answer):
 
 
 @pytest.mark.parametrize(
-    ("origin", "words"), [("calibration", "when the model was loaded"), ("running", "refined")]
+    ("origin", "words"),
+    [("calibration", "when the model was loaded"), ("running", "newest tokens")],
 )
 def test_the_plain_speed_comes_with_when_and_how_it_was_measured(origin, words):
     text = baseline_sentence(Baseline(123.4, origin, 32))

@@ -82,6 +82,10 @@ async def test_what_is_left_to_read_stops_where_its_own_context_ends() -> None:
     drafter._session.n_ctx = len(PROMPT) + 5
     list(drafter.catch_up([*PROMPT, *written], drafter.picker))
     assert len(drafter._session.cached) == len(PROMPT) + 5
+    drafter._session.rollback(0)
+    drafter._session.n_ctx = len(PROMPT) - 1
+    assert list(drafter.catch_up([*PROMPT, *written], drafter.picker)) == []
+    assert len(drafter._session.cached) == 0
 
 
 async def write(

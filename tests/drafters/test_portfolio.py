@@ -343,6 +343,32 @@ def test_plain_decoding_is_timed_again_now_and_then_for_little():
     assert speedup > 0.96 * unhindered
 
 
+def test_rounds_without_a_draft_end_the_timing_of_plain_ones_however_wide_or_slow_they_are():
+    for pass_s, width in (({1: 1.0, 2: 0.97, 17: 1.5}, 2), (FLAT, 8)):
+        record = DraftingRecord(CostTable({0: pass_s}, max_width=17), draft_token_s=0.05)
+
+        def play(drafted: int, width: int, record: DraftingRecord = record) -> None:
+            stats = RoundStats("x", drafted, drafted, drafted + 1, 0.9, 1.0, 1.9, 0)
+            record.note_round(stats, 1.0, width, was_probe=False)
+
+        while not record.wants_plain_rounds:
+            play(11, 12)
+        for _ in range(PLAIN_ROUNDS):
+            assert record.wants_plain_rounds
+            play(0, width)
+        assert not record.wants_plain_rounds
+
+
+def test_a_cost_that_is_believed_far_too_high_is_found_out_where_passes_are_short():
+    world = Clocked({width: s / 1000 for width, s in CPU_F16.items()}, 0.00005)
+    record = DraftingRecord(world.costs, draft_token_s=world.draft_s)
+    record.draft_cost.begin_s = record.draft_cost.token_s = 20 * world.draft_s
+    model = ScriptedModel(1.0, random.Random(1))
+    speedup, portfolio, _ = run(world, model, 6000, record=record)
+    assert portfolio.mode.mode == "speculative"
+    assert speedup > 2
+
+
 def test_what_the_first_draft_after_a_pause_costs_says_nothing_of_those_that_follow():
     record = DraftingRecord(Clocked(CPU_F16, 0.05).costs, draft_token_s=0.05)
     model = ScriptedModel(0.95, random.Random(1))

@@ -13,7 +13,14 @@ from tests.engine.conftest import PLAIN, Heard, drafted, greedy, user
 from tests.tiny_gguf import CHAT_TEMPLATE, write_tiny_gguf, write_tiny_mamba
 from utils.engine import draft_shelf, engine, memory
 from utils.engine.engine import Engine
-from utils.engine.protocol import ChatMessage, DraftChoice, Generate, Load, Loaded
+from utils.engine.protocol import (
+    COMPARISONS_OF,
+    ChatMessage,
+    DraftChoice,
+    Generate,
+    Load,
+    Loaded,
+)
 from utils.errors import (
     DraftError,
     ModelError,
@@ -42,6 +49,7 @@ async def answer(
     request = Generate(
         id="g",
         messages=tuple(user(text)),
+        owner=options.pop("owner", ""),
         sampling=greedy(options.pop("max_tokens", 24)),
         speculative=speculative or (drafted("any") if choice else PLAIN),
         draft=choice or DraftChoice(kind="none"),
@@ -298,6 +306,33 @@ async def test_a_draft_reads_when_nobody_waits_what_it_did_not_draft(loaded: Eng
     assert held <= len(draft.cached) < len(read)
     await loaded.catch_up(lambda: False)
     assert list(draft.cached) == list(read)
+
+
+async def test_a_prompt_that_was_not_read_to_its_end_teaches_nothing(loaded: Engine, folder: Path):
+    draft = model(folder / "draft.gguf")
+    await answer(loaded, "hello", draft, ADAPTIVE)
+    target = loaded._target
+    assert target is not None
+    (record,) = target.drafts._owner("").records.values()
+    known = record.margins.observed
+    stop = chain(repeat(False, 20), repeat(True))
+    heard = await answer(loaded, "q " * 400, draft, ADAPTIVE, should_stop=lambda: next(stop))
+    assert heard.finished.reason == "cancelled"
+    await loaded.catch_up(lambda: False)
+    assert record.margins.observed == known
+
+
+async def test_nothing_is_read_on_after_an_answer_that_is_compared_with_the_next(
+    loaded: Engine, folder: Path
+):
+    draft = model(folder / "draft.gguf")
+    await answer(loaded, "hello", draft, ADAPTIVE, owner=f"{COMPARISONS_OF}me")
+    target = loaded._target
+    assert target is not None
+    (opened,) = target.drafts._models.values()
+    opened.model.session.rollback(0)
+    await loaded.catch_up(lambda: False)
+    assert list(opened.model.session.cached) == []
 
 
 async def test_a_draft_reads_nothing_after_an_answer_that_had_none(loaded: Engine, folder: Path):

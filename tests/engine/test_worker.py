@@ -277,6 +277,24 @@ def test_what_nobody_foresaw_fails_one_request_and_quotes_nothing(folder: Path):
         raw.close()
 
 
+def test_what_nobody_foresaw_between_two_answers_harms_neither(folder: Path):
+    code = (
+        "from utils.engine import engine, worker\n"
+        "async def fail(self, should_stop): raise ValueError('secret')\n"
+        "engine.Engine.catch_up = fail\n"
+        "worker.main()"
+    )
+    raw = RawWorker((sys.executable, "-c", code))
+    try:
+        raw.load(folder / "target.gguf")
+        for request_id in ("a", "b"):
+            raw.write(generate(request_id, 5))
+            assert worker_answer(raw, request_id)[-1].event.reason == "length"
+    finally:
+        raw.process.kill()
+        raw.close()
+
+
 def test_a_worker_whose_reader_breaks_ends_itself():
     code = (
         "from utils.engine import worker\nworker.decode_request = lambda line: 1 / 0\nworker.main()"

@@ -25,6 +25,7 @@ from utils.chat.race_snapshots import (
     Side,
 )
 from utils.chat.snapshots import AnswerRequest, JobSnapshot
+from utils.engine.protocol import COMPARISONS_OF
 from utils.engine.runtime import EngineRuntime
 from utils.storage.votes import Choice
 
@@ -183,7 +184,7 @@ class RunningRace(Race):
             self.request.messages,
             self.request.sampling,
             speculative,
-            f"comparisons of {self.request.owner}",
+            f"{COMPARISONS_OF}{self.request.owner}",
             replace(self.request.model, backend=entrant.backend),
         )
 

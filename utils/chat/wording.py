@@ -152,11 +152,11 @@ def baseline_sentence(baseline: Baseline) -> str:
     when = (
         "measured by a short calibration when the model was loaded"
         if baseline.origin == "calibration"
-        else "measured at load and refined by the steps and passes of this answer"
+        else "measured by the newest tokens that were decoded plain"
     )
     return (
         f"Plain decoding of this target: {figure(baseline.tokens_per_second)} tokens/s on this "
-        f"machine, {when} (median of {baseline.samples} steps)."
+        f"machine, {when} (mean of {baseline.samples} steps)."
     )
 
 

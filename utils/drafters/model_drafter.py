@@ -87,6 +87,8 @@ class ModelDrafter:
     def catch_up(self, token_ids: Sequence[int], picker: Picker) -> Iterator[Hindsight]:
         """Read what is not read but the last token, in pieces; judge those of the answer."""
         session, begun = self._session, self._prompt_tokens
+        if begun > session.n_ctx:
+            return
         for _ in prefill(session, token_ids[: max(begun - 1, len(session.cached))]):
             yield ()
         step, last = min(CATCH_UP_TOKENS, session.max_batch), len(token_ids) - 1

@@ -63,8 +63,7 @@ class Portfolio:
         # What each drafted token was judged by: the model's margin, or the length of a match.
         self._features: list[tuple[bool, float]] = []
         self._drafted = 0
-        self._lagged = self._was_asked = self._is_warm = False
-        self._probes = False
+        self._lagged = self._was_asked = self._is_warm = self._probes = False
         self._quiet_tokens = self._rested = 0
         self._problem = problem
         self._note = note
@@ -205,7 +204,8 @@ class Portfolio:
 
     def _rests(self) -> bool:
         """Tell whether to look no further in this round: drafting is off, and passes are short."""
-        if not self.mode_is_standard or self._record.pass_s[0] > SHORT_PASS_S:
+        is_short = self._record.pass_s[0] <= SHORT_PASS_S
+        if not self.mode_is_standard or not is_short or self._record.follows_up:
             return False
         self._rested = (self._rested + 1) % RESTED_ROUNDS
         return self._rested > 0

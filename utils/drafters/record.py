@@ -39,7 +39,9 @@ class DraftingRecord:
         self._tokens = self._seconds = 0.0
         self._probe_gap = FIRST_PROBE_TOKENS
         self._since_probe = 0
-        self._was_plain = self._follows_up = False
+        self._was_plain = False
+        # Whether the round before was a look that calls for another one.
+        self.follows_up = False
         self._plain_rounds = self._since_plain = 0
         self._elapsed_s, self._probe_loss_s = CREDIT_TOKENS * costs.seconds(1), 0.0
         self._pass_s: list[float] = []
@@ -48,6 +50,7 @@ class DraftingRecord:
     def begin_answer(self) -> None:
         """Look again soon: another question is another text."""
         self._probe_gap = min(self._probe_gap, FIRST_PROBE_TOKENS)
+        self.follows_up = False
         self.margins.begin_answer()
 
     @property
@@ -85,7 +88,7 @@ class DraftingRecord:
 
     def may_probe(self, lag: int) -> bool:
         """Tell whether it is time to see if drafting pays by now, within 2 % of all time."""
-        if self._since_probe < self._probe_gap and not self._follows_up:
+        if self._since_probe < self._probe_gap and not self.follows_up:
             return False
         likely_loss_s = self.draft_cost.seconds(3 + self.catch_up_share(lag))
         return self._probe_loss_s + likely_loss_s <= PROBE_BUDGET * self._elapsed_s
@@ -95,7 +98,8 @@ class DraftingRecord:
         costs = self.costs
         is_plain = width == 1 and stats.draft_s < QUIET_SHARE * pass_s
         costs.note(width, pass_s, is_plain=is_plain and self._was_plain)
-        self._note_row(stats.emitted, is_plain=is_plain)
+        self._was_plain = is_plain
+        self._note_row(stats)
         costs.move_to(stats.depth)
         total_s = stats.total_s / costs.pace
         beyond_s = max(0.0, stats.total_s - stats.draft_s - pass_s)
@@ -108,6 +112,8 @@ class DraftingRecord:
         self._since_probe += stats.emitted
         if was_probe:
             self._note_probe(stats, total_s)
+        else:
+            self.follows_up = False
 
     def note_draft(self, count: int, draft_s: float) -> None:
         """Learn what drafting `count` tokens took."""
@@ -125,10 +131,9 @@ class DraftingRecord:
             "right"
         )
 
-    def _note_row(self, emitted: int, *, is_plain: bool) -> None:
-        self._was_plain = is_plain
-        self._plain_rounds = self._plain_rounds + 1 if is_plain else 0
-        self._since_plain += emitted
+    def _note_row(self, stats: RoundStats) -> None:
+        self._plain_rounds = 0 if stats.drafted else self._plain_rounds + 1
+        self._since_plain += stats.emitted
         if self._plain_rounds >= PLAIN_ROUNDS:
             self._since_plain = 0
 
@@ -136,11 +141,11 @@ class DraftingRecord:
         loss_s = total_s - stats.emitted / self.plain_rate
         self._probe_loss_s += max(0.0, loss_s)
         self._since_probe = 0
-        is_cold, pays = not self._follows_up, stats.drafted > 0 and loss_s < 0
+        is_cold, pays = not self.follows_up, stats.drafted > 0 and loss_s < 0
         # The first draft after a pause finds nothing in the processor's caches: the next one tells.
-        self._follows_up = is_cold and stats.drafted > 0 and not pays
+        self.follows_up = stats.drafted > 0 and (is_cold or pays)
         if pays:
             # What paid once may go on to pay: the next round tells.
             self._probe_gap = 0
-        elif not self._follows_up:
+        elif not self.follows_up:
             self._probe_gap = min(max(RETRY_TOKENS, 2 * self._probe_gap), LAST_PROBE_TOKENS)

@@ -27,6 +27,7 @@ from utils.engine.inspection import inspect_next
 from utils.engine.memory import fits, give_back_freed, require_memory, resident_bytes
 from utils.engine.prompts import Prompt, PromptMaker
 from utils.engine.protocol import (
+    COMPARISONS_OF,
     ChatMessage,
     Generate,
     Inspect,
@@ -99,6 +100,7 @@ class Engine:
     def __init__(self) -> None:
         self._target: _Target | None = None
         self._answers = 0
+        self._may_read_on = False
 
     def ready(self) -> Ready:
         """Describe the library the engine runs on."""
@@ -176,6 +178,7 @@ class Engine:
         """Yield the events of one answer; raises `RequestError` or `ModelError`."""
         check_conversation(request.messages)
         target = self._begin(should_stop)
+        self._may_read_on = not request.owner.startswith(COMPARISONS_OF)
         prompt = target.prompts.fit(request)
         constraint = target.constraint(request, prompt)
         token_ids = prompt.token_ids + prompt.begun
@@ -214,7 +217,7 @@ class Engine:
 
     async def catch_up(self, should_stop: Callable[[], bool]) -> None:
         """Have the draft read what it left out of the last answer, while nobody waits."""
-        if self._target is None or should_stop():
+        if self._target is None or not self._may_read_on or should_stop():
             return
         self._target.drafts.obey(should_stop)
         with suppress(DecodeAborted, DraftError):

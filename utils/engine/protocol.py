@@ -29,6 +29,8 @@ from utils.reasoning import THOUGHT_BEGIN, THOUGHT_END
 
 MAX_LINE_BYTES = 16 * 2**20
 MAX_CANDIDATES = 16
+# Whose answers are timed: nothing else may be done while the next one is written, by whomever.
+COMPARISONS_OF = "comparisons of "
 T = TypeVar("T")
 
 

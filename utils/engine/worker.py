@@ -66,15 +66,13 @@ class Worker:
             except SpecChatError as error:
                 self._outbox.send(Failed(id=request.id, code=error.code, message=str(error)))
             except Exception as error:
-                # The unforeseen fails one request, not the engine. Its text may quote the prompt.
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                logger.error("request failed: %s\n%s", type(error).__name__, frames)
-                self._engine.clear_caches()
+                # The unforeseen fails one request, not the engine.
+                self._forget(error)
                 message = f"internal error: {type(error).__name__}; see the log of the engine"
                 self._outbox.send(Failed(id=request.id, code=EngineError.code, message=message))
             finally:
                 self._stops.pop(request.id, None)
-            await self._engine.catch_up(self._is_wanted)
+            await self._use_pause()
             self._progress_at = None
         self._engine.close()
         self._outbox.close(EXIT_S / 2)
@@ -102,6 +100,20 @@ class Worker:
             async for event in events:
                 self._progress_at = time.monotonic()
                 self._outbox.happened(request.id, event)
+
+    async def _use_pause(self) -> None:
+        """Have the draft read on until a request comes."""
+        try:
+            await self._engine.catch_up(self._is_wanted)
+        except Exception as error:
+            self._forget(error)
+
+    def _forget(self, error: Exception) -> None:
+        """Log what nobody foresaw, and keep no text that it may have harmed."""
+        # The error's own text may quote the prompt.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("request failed: %s\n%s", type(error).__name__, frames)
+        self._engine.clear_caches()
 
     def _is_wanted(self) -> bool:
         """Give a sign of life, and tell whether a request waits."""
