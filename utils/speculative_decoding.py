@@ -242,11 +242,11 @@ class _Answer:
         self.tokens += [token_id for token_id, _ in emitted]
         self._target.rollback(len(self.tokens) - 1)
         name = self._drafter.mode.drafter if drafted else None
-        self._end = perf_counter()
+        last_end, self._end = self._end, perf_counter()
         total_s = draft_s + self._end - begin
         stats = RoundStats(name, drafted, accepted, len(emitted), draft_s, verify_s, total_s, depth)
         self._drafter.observe(self.tokens, stats, pass_s=self._pass_s, width=self._pass_width)
-        return self._commit(emitted, stats)
+        return self._commit(emitted, stats, self._end - last_end)
 
     def _verify(self, draft: Draft) -> tuple[int, Emitted]:
         """Return how many drafted tokens are kept, and all tokens of this round."""
@@ -263,8 +263,7 @@ class _Answer:
             begin = perf_counter()
             width = self._equal_width or self._drafter.width(len(batch), self._target.max_batch)
             rows = self._target.decode(batch, rows=len(batch), width=width)
-            self._pass_width = width
-            self._pass_s = perf_counter() - begin
+            self._pass_width, self._pass_s = width, perf_counter() - begin
             result = self._verifier.verify(draft, target_at, len(self.tokens))
         except ModelError as error:
             raise TargetError(f"the target failed: {error}") from error
@@ -276,10 +275,11 @@ class _Answer:
                 return result.accepted, emitted[: index + 1]
         return result.accepted, emitted
 
-    def _commit(self, emitted: Emitted, stats: RoundStats) -> Tokens:
+    def _commit(self, emitted: Emitted, stats: RoundStats, since_last_s: float) -> Tokens:
         """Account for a round and release its text."""
         if not stats.drafted and self._pass_width == 1:
-            self._clock.add(stats.total_s - stats.draft_s, origin="running")
+            # To be compared with whole answers: what came of the round before took its time, too.
+            self._clock.add(since_last_s - stats.draft_s, origin="running")
         self._monitor.add(stats)
         if self._monitor.rounds == 1:
             self._monitor.ttft_s = self._end - self._begin

@@ -62,6 +62,13 @@ def model(path: Path) -> DraftChoice:
     return DraftChoice(kind="model", name=path.stem, path=str(path))
 
 
+def draft_that_read_nothing(engine: Engine) -> LlamaSession:
+    """Return the session of the one open draft, emptied."""
+    (opened,) = engine._target.drafts._models.values()
+    opened.model.session.rollback(0)
+    return opened.model.session
+
+
 @pytest.fixture
 async def loaded(folder: Path) -> AsyncIterator[Engine]:
     own = Engine()
@@ -290,11 +297,7 @@ async def test_lookup_leaves_earlier_answers_alone_where_it_is_told_to(loaded: E
 
 async def test_a_draft_reads_when_nobody_waits_what_it_did_not_draft(loaded: Engine, folder: Path):
     await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE, max_tokens=60)
-    target = loaded._target
-    assert target is not None
-    (opened,) = target.drafts._models.values()
-    draft, read = opened.model.session, target.model.session.cached
-    draft.rollback(0)
+    draft, read = draft_that_read_nothing(loaded), loaded._target.model.session.cached
 
     await loaded.catch_up(lambda: True)
     assert list(draft.cached) == []
@@ -311,9 +314,7 @@ async def test_a_draft_reads_when_nobody_waits_what_it_did_not_draft(loaded: Eng
 async def test_a_prompt_that_was_not_read_to_its_end_teaches_nothing(loaded: Engine, folder: Path):
     draft = model(folder / "draft.gguf")
     await answer(loaded, "hello", draft, ADAPTIVE)
-    target = loaded._target
-    assert target is not None
-    (record,) = target.drafts._owner("").records.values()
+    (record,) = loaded._target.drafts._owner("").records.values()
     known = record.margins.observed
     stop = chain(repeat(False, 20), repeat(True))
     heard = await answer(loaded, "q " * 400, draft, ADAPTIVE, should_stop=lambda: next(stop))
@@ -325,32 +326,24 @@ async def test_a_prompt_that_was_not_read_to_its_end_teaches_nothing(loaded: Eng
 async def test_nothing_is_read_on_after_an_answer_that_is_compared_with_the_next(
     loaded: Engine, folder: Path
 ):
-    draft = model(folder / "draft.gguf")
-    await answer(loaded, "hello", draft, ADAPTIVE, owner=f"{COMPARISONS_OF}me")
-    target = loaded._target
-    assert target is not None
-    (opened,) = target.drafts._models.values()
-    opened.model.session.rollback(0)
+    choice = model(folder / "draft.gguf")
+    await answer(loaded, "hello", choice, ADAPTIVE, owner=f"{COMPARISONS_OF}me")
+    draft = draft_that_read_nothing(loaded)
     await loaded.catch_up(lambda: False)
-    assert list(opened.model.session.cached) == []
+    assert list(draft.cached) == []
 
 
 async def test_a_draft_reads_nothing_after_an_answer_that_had_none(loaded: Engine, folder: Path):
     await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE)
     await answer(loaded, "hello again")
-    target = loaded._target
-    assert target is not None
-    (opened,) = target.drafts._models.values()
-    opened.model.session.rollback(0)
+    draft = draft_that_read_nothing(loaded)
     await loaded.catch_up(lambda: False)
-    assert list(opened.model.session.cached) == []
+    assert list(draft.cached) == []
 
 
 async def test_a_draft_that_fails_when_nobody_waits_harms_nobody(loaded: Engine, folder: Path):
     await answer(loaded, "hello", model(folder / "draft.gguf"), ADAPTIVE)
-    target = loaded._target
-    assert target is not None
-    target.drafts.close()
+    loaded._target.drafts.close()
     await loaded.catch_up(lambda: False)
     assert (await answer(loaded, "hello again")).text
 

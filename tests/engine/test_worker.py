@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -254,45 +255,49 @@ def test_an_idle_worker_lets_the_draft_read_what_it_did_not_draft(worker: RawWor
         judged = sum(figures.judged for figures in stats.drafts)
 
 
+@contextmanager
+def changed_worker(code: str) -> Iterator[RawWorker]:
+    """Start a worker after this change to its code."""
+    raw = RawWorker(
+        (sys.executable, "-c", f"{code}\nfrom utils.engine import worker; worker.main()")
+    )
+    try:
+        yield raw
+    finally:
+        raw.process.kill()
+        raw.close()
+
+
 def test_what_nobody_foresaw_fails_one_request_and_quotes_nothing(folder: Path):
     code = (
-        "from utils.engine import history, worker\n"
+        "from utils.engine import history\n"
         "splice = history.TokenHistory.splice\n"
         "def fail(self, ids):\n"
         "    if len(ids) > 200:\n"
         "        raise ValueError('secret')\n"
         "    return splice(self, ids)\n"
-        "history.TokenHistory.splice = fail\n"
-        "worker.main()"
+        "history.TokenHistory.splice = fail"
     )
-    raw = RawWorker((sys.executable, "-c", code))
-    try:
+    with changed_worker(code) as raw:
         raw.load(folder / "target.gguf")
         raw.write(generate("a", 5, user("x" * 300)), generate("b", 5))
         failed = raw.next(Failed)
         assert (failed.id, failed.code) == ("a", "engine")
         assert failed.message == "internal error: ValueError; see the log of the engine"
         assert worker_answer(raw, "b")[-1].event.reason == "length"
-    finally:
-        raw.close()
 
 
 def test_what_nobody_foresaw_between_two_answers_harms_neither(folder: Path):
     code = (
-        "from utils.engine import engine, worker\n"
+        "from utils.engine import engine\n"
         "async def fail(self, should_stop): raise ValueError('secret')\n"
-        "engine.Engine.catch_up = fail\n"
-        "worker.main()"
+        "engine.Engine.catch_up = fail"
     )
-    raw = RawWorker((sys.executable, "-c", code))
-    try:
+    with changed_worker(code) as raw:
         raw.load(folder / "target.gguf")
         for request_id in ("a", "b"):
             raw.write(generate(request_id, 5))
             assert worker_answer(raw, request_id)[-1].event.reason == "length"
-    finally:
-        raw.process.kill()
-        raw.close()
 
 
 def test_a_worker_whose_reader_breaks_ends_itself():
