@@ -12,7 +12,9 @@ from utils.cost_table import CostTable
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.record import (
+    FIRST_PLAIN_TOKENS,
     FIRST_PROBE_TOKENS,
+    PLAIN_NOTES,
     PLAIN_ROUNDS,
     PLAIN_TOKENS,
     DraftingRecord,
@@ -322,16 +324,16 @@ def test_lookup_alone_says_which_draft_was_not_to_be_had_and_when_nothing_repeat
     assert portfolio.mode == Mode("speculative", "lookup", "draft x is too large")
 
 
-def test_the_first_answers_begin_plain_where_passes_are_short():
+def test_the_first_answers_soon_time_plain_rounds_where_passes_are_short():
     world = Clocked({1: 0.001, 17: 0.0012}, 0.00001)
     record = DraftingRecord(world.costs, draft_token_s=world.draft_s)
-    model = ScriptedModel(0.95, random.Random(1))
-    answers = [run(world, model, tokens=60, record=record)[2] for _ in range(5)]
-    for lengths in answers[:4]:
-        assert lengths[:4] == [0, 0, 0, 0]
-        assert lengths[4] > 0
-    assert answers[4][0] > 0
-    assert run(Clocked(FLAT, 0.05), model, tokens=60)[2][0] > 0
+    _, _, lengths = run(world, ScriptedModel(0.95, random.Random(1)), tokens=500, record=record)
+    rows = [row for row in "".join("d" if n else "p" for n in lengths).split("d") if row]
+    assert len(rows) == PLAIN_NOTES // (PLAIN_ROUNDS - 1)
+    assert {len(row) for row in rows} == {PLAIN_ROUNDS}
+    assert all(lengths[: FIRST_PLAIN_TOKENS // 17])
+    _, _, lengths = run(Clocked(FLAT, 0.05), ScriptedModel(0.95, random.Random(1)), tokens=380)
+    assert all(lengths)
 
 
 def test_plain_decoding_is_timed_again_now_and_then_for_little():

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from utils.drafters.lookup import LookupDrafter
 from utils.drafters.protocol import Picker, SteeredDrafter
-from utils.drafters.record import DraftingRecord
+from utils.drafters.record import SHORT_PASS_S, DraftingRecord
 from utils.errors import DraftError
 from utils.events import Mode
 from utils.model_session import DecodeAborted
@@ -27,9 +27,8 @@ PATIENT_LAG_TOKENS = 16
 QUIET_TOKENS = 24
 PAYBACK_ROUNDS = 10
 # A look at what could be drafted takes some 30 us, which shows where passes are short.
-RESTED_ROUNDS, SHORT_PASS_S = 4, 0.003
+RESTED_ROUNDS = 4
 LEAST_SURVIVAL = 0.05
-PLAIN_NOTES, PLAIN_BEGINNING = 12, 4
 T = TypeVar("T")
 
 
@@ -88,7 +87,7 @@ class Portfolio:
         self._is_warm = self._drafted > 0
         self._copied, self._drafted = [], 0
         self._probes = False
-        if cap < 1 or self._times_plain(token_ids) or self._rests():
+        if cap < 1 or self._record.wants_plain_rounds or self._rests():
             return Draft()
         if self._lookup is not None:
             self._lookup.observe(token_ids)
@@ -187,20 +186,6 @@ class Portfolio:
     def _must_wait(self, token_ids: Sequence[int], lag: int) -> bool:
         """Let the first token out before the draft reads a long prompt."""
         return lag > PATIENT_LAG_TOKENS and len(token_ids) == self._prompt_tokens
-
-    def _times_plain(self, token_ids: Sequence[int]) -> bool:
-        """Time plain rounds now and then, and begin the first answers so where passes are short.
-
-        What the processor's caches do to those shows only amid other work, not while calibrating.
-        """
-        if self._record.wants_plain_rounds:
-            return True
-        costs, begun = self._record.costs, len(token_ids) - self._prompt_tokens
-        return (
-            begun < PLAIN_BEGINNING
-            and costs.plain_notes < PLAIN_NOTES
-            and self._record.pass_s[0] <= SHORT_PASS_S
-        )
 
     def _rests(self) -> bool:
         """Tell whether to look no further in this round: drafting is off, and passes are short."""

@@ -18,6 +18,9 @@ MOST_FOR_A_DRAFT = 0.4
 # Plain decoding is timed again after so many tokens, which takes some 1 % of the time. The first of
 # its rounds finds what a draft left in the processor's caches.
 PLAIN_ROUNDS, PLAIN_TOKENS = 4, 384
+# What the processor's caches do to short passes shows only amid other work, not while calibrating:
+# the first answers are to tell soon. Not in their beginnings, while a page is drawn anew.
+FIRST_PLAIN_TOKENS, PLAIN_NOTES, SHORT_PASS_S = 32, 12, 0.003
 # A model that drafted, if in vain, takes more.
 QUIET_SHARE = 0.25
 # As if so much had been written before: what may be spent on the first looks.
@@ -80,7 +83,8 @@ class DraftingRecord:
     @property
     def wants_plain_rounds(self) -> bool:
         """Tell whether it is long ago that plain rounds were timed."""
-        return self._since_plain >= PLAIN_TOKENS
+        is_new = self.costs.plain_notes < PLAIN_NOTES and self.pass_s[0] <= SHORT_PASS_S
+        return self._since_plain >= (FIRST_PLAIN_TOKENS if is_new else PLAIN_TOKENS)
 
     def catch_up_share(self, lag: int) -> float:
         """Return what reading `lag` tokens costs the draft, in drafted tokens."""
