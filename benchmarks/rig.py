@@ -234,7 +234,7 @@ class Rig:
         if self.draft is None:
             return None
         first = self.draft.vocabulary.bos or 0
-        return settle_threads(self.draft.session, first, self.draft.info.threads)
+        return settle_threads(self.draft.session, first, self.draft.info.threads).best_s
 
     def _time_beginning(self, token_s: float) -> float:
         """Return what the first pass of a draft takes beyond `token_s`, between target passes."""

@@ -9,9 +9,17 @@ import pytest
 from config import Settings
 from tests.tiny_gguf import write_tiny_gguf, write_tiny_mamba
 from utils.draft_models import find_target, target_options
-from utils.draft_ranking import LOOKUP_SPEEDUP, TIMES, best_draft, missed_draft, rank_drafts
+from utils.draft_ranking import (
+    HOPED_SPEEDUP,
+    LOOKUP_SPEEDUP,
+    TIMES,
+    best_draft,
+    missed_draft,
+    rank_drafts,
+)
 from utils.draft_speeds import note_speed, speeds_file
-from utils.engine.calibration import costs_file, keep
+from utils.engine.calibration import costs_file, costs_folder, keep
+from utils.engine.draft_times import token_time_file
 from utils.errors import ModelFileError, UnknownModelError
 from utils.llama.gguf_header import estimate_memory_bytes
 from utils.llama.probe import entry_of, probe_folder
@@ -62,6 +70,20 @@ def note(settings, draft, speedup, target="big", tokens=1000):
     )
     path = None if draft == "lookup" else find_target(draft, settings).path
     note_speed(kept, path, stats)
+
+
+def keep_passes(settings, name, times):
+    """Keep what passes of a model took when it was loaded as a target."""
+    model = find_target(name, settings)
+    path = costs_file(model.path, target_options(model, settings), settings)
+    keep(path, {0: times})
+
+
+def keep_token_time(settings, name, token_s, target="big"):
+    """Keep what a token of a draft took when it was opened for a target."""
+    options = target_options(find_target(target, settings), settings)
+    path = find_target(name, settings).path
+    keep(token_time_file(path, options, costs_folder(settings)), {0: {1: token_s}})
 
 
 def needed(settings, name):
@@ -234,15 +256,76 @@ def test_with_nothing_missed_for_memory_none_is_named(settings):
     assert missed_draft(rank_drafts("big", settings, is_loaded=True)) is None
 
 
-def test_measured_costs_take_the_place_of_the_estimate(settings):
-    for name, seconds in (("big", 0.1), ("small", 0.09)):
-        model = find_target(name, settings)
-        path = costs_file(model.path, target_options(model, settings), settings)
-        keep(path, {0: {1: seconds, 16: 16 * seconds}})
-    small = ranked(settings)["small"]
-    assert not small.is_measured
-    assert "by the times of both models" in small.sentence
-    assert small.speedup == 1.0
+def test_measured_times_take_the_place_of_the_rough_estimate(settings):
+    keep_passes(settings, "big", {1: 0.1, 16: 0.2})
+    assert "a rough estimate" in ranked(settings)["small"].sentence
+    keep_passes(settings, "small", {1: 0.01, 16: 0.1})
+    cheap = ranked(settings)["small"]
+    assert not cheap.is_measured
+    assert "by the times of both models" in cheap.sentence
+    keep_token_time(settings, "small", 0.02)
+    dear = ranked(settings)["small"]
+    assert "by the times of both models" in dear.sentence
+    assert HOPED_SPEEDUP < dear.speedup < cheap.speedup
+
+
+def test_of_two_drafts_the_one_whose_tokens_were_timed_to_take_less_comes_first(tmp_path, settings):
+    write_tiny_gguf(tmp_path / "big.gguf", width=256, feed_forward=1024, layers=4)
+    write_tiny_gguf(tmp_path / "slow.gguf", context=64)
+    write_tiny_gguf(tmp_path / "fast.gguf", context=8192)
+    both = settings.model_copy(update={"model_folders": (tmp_path,)})
+    keep_passes(both, "big", {1: 0.1, 16: 0.2})
+    assert next(iter(ranked(both))) == "slow"
+    keep_token_time(both, "slow", 0.02)
+    keep_token_time(both, "fast", 0.01)
+    assert next(iter(ranked(both))) == "fast"
+
+
+@pytest.mark.parametrize("token_s", [None, 0.09])
+def test_a_model_that_times_of_a_busy_machine_speak_against_is_tried_before_lookup(
+    settings, token_s
+):
+    keep_passes(settings, "big", {1: 0.1, 16: 1.6})
+    if token_s:
+        keep_token_time(settings, "small", token_s)
+    drafts = ranked(settings)
+    assert list(drafts)[:2] == ["small", "lookup"]
+    assert not drafts["small"].is_measured
+    assert "answers are to tell" in drafts["small"].sentence
+
+
+def test_a_model_that_was_tried_in_vain_comes_after_lookup(settings):
+    keep_passes(settings, "big", {1: 0.1, 16: 1.6})
+    note(settings, "small", 1.02)
+    assert next(iter(ranked(settings))) == "lookup"
+
+
+def test_a_model_that_another_was_tried_in_vain_before_is_tried_all_the_same(tmp_path, settings):
+    write_tiny_gguf(tmp_path / "big.gguf", width=256, feed_forward=1024, layers=4)
+    write_tiny_gguf(tmp_path / "tried.gguf")
+    write_tiny_gguf(tmp_path / "untried.gguf", layers=1)
+    both = settings.model_copy(update={"model_folders": (tmp_path,)})
+    note(both, "tried", 1.0)
+    assert list(ranked(both))[:3] == ["untried", "lookup", "tried"]
+    note(both, "untried", 1.0)
+    assert next(iter(ranked(both))) == "lookup"
+
+
+def test_what_answers_with_lookup_have_shown_counts_for_more_than_the_hope_in_a_model(settings):
+    keep_passes(settings, "big", {1: 0.1, 16: 1.6})
+    note(settings, "lookup", 1.3)
+    assert next(iter(ranked(settings))) == "lookup"
+    note(settings, "lookup", 1.0, tokens=10_000)
+    assert next(iter(ranked(settings))) == "small"
+
+
+def test_a_model_that_would_not_pay_on_a_calm_machine_either_is_not_tried(tmp_path, settings):
+    write_tiny_gguf(tmp_path / "big.gguf", width=256, feed_forward=1024, layers=4)
+    write_tiny_gguf(tmp_path / "stranger.gguf", sentencepiece=True, vocabulary_size=4000)
+    drafts = ranked(settings.model_copy(update={"model_folders": (tmp_path,)}))
+    assert drafts["stranger"].is_usable
+    assert drafts["stranger"].overlap < 0.5
+    assert drafts["lookup"].rank < drafts["stranger"].rank
 
 
 def test_a_draft_that_failed_its_trial_is_not_taken(settings, folder):

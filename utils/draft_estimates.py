@@ -43,6 +43,13 @@ def expected_speedup(
     return best
 
 
+def could_pay(
+    target: GGUFHeader, draft: GGUFHeader, acceptance: float, *, on_gpu: bool = False
+) -> bool:
+    """Tell whether drafting pays at what tokens and passes usually cost, whatever was measured."""
+    return expected_speedup(acceptance, token_cost(target, draft, on_gpu=on_gpu)) > 1
+
+
 def usual_acceptance(
     target: GGUFHeader, draft: GGUFHeader, *, overlap: float | None = None
 ) -> float:

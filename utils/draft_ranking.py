@@ -1,7 +1,9 @@
 """Which draft suits a target best, of what is installed: by vocabulary, size, memory and cost.
 
 What answers have shown of a draft counts. Of others nobody knows how often they will be right: a
-rate that is usual for their size stands in, and their speedup is an estimate.
+rate that is usual for their size stands in, and their speedup is an estimate. Times that were
+measured rule none out that could pay: they may be those of a busy machine, and what is never tried
+is never known better.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from config import EMBEDDED, LOOKUP, ModelOptions, Settings
 from utils.cost_table import CostTable
 from utils.draft_estimates import (
     MAX_WIDTH,
+    could_pay,
     expected_speedup,
     is_twin,
     token_cost,
@@ -32,7 +35,8 @@ from utils.draft_models import (
 )
 from utils.draft_speeds import UNKNOWN, DraftSpeed, Speeds, key_of, recall_speeds, speeds_file
 from utils.engine import memory
-from utils.engine.calibration import costs_file, recall
+from utils.engine.calibration import costs_file, costs_folder, recall
+from utils.engine.draft_times import recall_token_s, token_time_file
 from utils.errors import ModelFileError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
 from utils.llama.probe import kept_verdict, probe_folder
@@ -42,6 +46,8 @@ LARGEST_SHARE = 1 / 3
 LOOKUP_SPEEDUP = 1.1
 # How far estimates can be off by what answers show, and what gain is enough to tell.
 MOST_CORRECTION, LEAST_GAIN = 2.0, 0.05
+# A model drafts beside lookup, and only in rounds where that pays: a trial of it costs little.
+HOPED_SPEEDUP = LOOKUP_SPEEDUP + LEAST_GAIN
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 Verdict = Literal["usable", "unfit", "too large"]
@@ -127,12 +133,14 @@ class _Costs:
 class _LookedAt:
     """A draft by its estimate, which `basis` names, and what answers took with it.
 
-    Where there is neither, `reason` says why nothing is to be expected.
+    `is_hopeful`: it could pay, whatever times were measured. Where there is neither estimate nor
+    answers, `reason` says why nothing is to be expected.
     """
 
     draft: RankedDraft
     speed: DraftSpeed = UNKNOWN
     basis: str = ""
+    is_hopeful: bool = False
     reason: str = ""
 
     @property
@@ -152,6 +160,9 @@ class _LookedAt:
         elif self.basis:
             speedup = 1 + correction * (speedup - 1)
             said = f"some {speedup:.1f}{TIMES} plain, {self.basis}"
+            if self.is_hopeful and speedup < HOPED_SPEEDUP:
+                speedup = HOPED_SPEEDUP
+                said = "answers are to tell: it drafts beside lookup, where that pays"
         draft = replace(self.draft, speedup=speedup, is_measured=self.speed.is_telling)
         if not draft.is_usable:
             return draft
@@ -232,17 +243,23 @@ class _Judge:
             return _LookedAt(
                 replace(draft, sentence=sentence), self._speed(model.path), reason=reason
             )
-        own = _recall_costs(model, self.settings)
-        step_s = self.costs.step_s if self.costs else None
-        basis = "a rough estimate"
+        token_s, step_s = self._token_s(model), self.costs.step_s if self.costs else None
         cost = token_cost(self.target, header, step_s=step_s, on_gpu=self.on_gpu)
-        if own and step_s:
-            cost, basis = own.step_s / step_s, "by the times of both models"
+        basis = "a rough estimate"
+        if token_s and step_s:
+            cost, basis = token_s / step_s, "by the times of both models"
         speedup = expected_speedup(acceptance, cost, self.costs.passes if self.costs else ())
         whose = "size in fewer bits" if is_twin(self.target, header) else "size"
         sentence = f"1/{1 / share:.0f} of the target's {whose}, {takes}"
         draft = replace(draft, speedup=speedup, sentence=sentence)
-        return _LookedAt(draft, self._speed(model.path), basis)
+        is_hopeful = could_pay(self.target, header, acceptance, on_gpu=self.on_gpu)
+        return _LookedAt(draft, self._speed(model.path), basis, is_hopeful)
+
+    def _token_s(self, model: InstalledModel) -> float | None:
+        """Return what a token was measured to take of a draft, or of the model as a target."""
+        kept = token_time_file(model.path, self.options, costs_folder(self.settings))
+        as_target = _recall_costs(model, self.settings)
+        return recall_token_s(kept) or (as_target.step_s if as_target else None)
 
     def _fitted(self, draft: RankedDraft) -> RankedDraft:
         if self.room_bytes is None or draft.needed_bytes < self.room_bytes:

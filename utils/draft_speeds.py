@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from config import LOOKUP, ModelOptions, Settings
-from utils.llama.probe import entry_of
+from utils.llama.probe import entry_of, timed_entry_of
 from utils.performance_monitor import GenerationStats, ratio
 
 FEWEST_TOKENS = 500
@@ -62,8 +61,7 @@ Speeds = dict[str, DraftSpeed]
 
 def speeds_file(target: Path, options: ModelOptions, settings: Settings) -> Path:
     """Return where the speeds of a target are kept, when it is opened this way on this machine."""
-    folder = settings.cache_folder / "speeds"
-    return entry_of(target, folder, options.model_dump(), os.cpu_count())
+    return timed_entry_of(target, settings.cache_folder / "speeds", options)
 
 
 def key_of(draft: Path | None) -> str:

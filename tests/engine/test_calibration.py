@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from config import ModelOptions
 from tests.tiny_gguf import write_tiny_gguf
+from utils.cost_table import CostTable
 from utils.engine import calibration
 from utils.engine.calibration import calibrate, keep, recall
 from utils.llama.model import LlamaModel
+from utils.llama.session import LlamaSession
 from utils.performance_monitor import PlainClock
 
 
@@ -33,6 +37,14 @@ def test_times_that_cannot_be_are_measured_again(tmp_path, passes):
 
 
 @pytest.mark.parametrize(
+    "text", ["", "[]", "{", "[" * 100_000, '{"17": {"1": 1' + 400 * "0" + "}}", '{"17": [1]}']
+)
+def test_a_damaged_file_tells_no_times(tmp_path, text):
+    (tmp_path / "costs").write_text(text)
+    assert recall(tmp_path / "costs") is None
+
+
+@pytest.mark.parametrize(
     ("best_s", "is_quiet", "is_kept"),
     [(0.008, True, True), (0.001, True, False), (0.008, False, False)],
 )
@@ -46,17 +58,104 @@ async def test_times_are_kept_only_where_the_machine_was_quiet(
         return [0.01] * 4
 
     monkeypatch.setattr(calibration, "_time_steps", steps)
-    path = write_tiny_gguf(tmp_path / "tiny.gguf")
+    costs = await calibrated(tmp_path, is_quiet=is_quiet)
+    assert costs is not None
+    assert (recall(tmp_path / "costs") == passes) is is_kept
+
+
+async def calibrated(folder: Path, *, is_quiet: bool = True) -> CostTable:
+    """Load a tiny model, whose times are kept in a file of the folder."""
+    path = write_tiny_gguf(folder / "tiny.gguf")
     with LlamaModel.open(path, ModelOptions(context_tokens=256)) as model:
         costs = await calibrate(
             model.session,
             model.vocabulary,
             [1, 2, 3],
             clock=PlainClock(),
-            max_rows=4,
+            max_rows=17,
             should_stop=lambda: False,
-            kept=tmp_path / "costs",
+            kept=folder / "costs",
             is_quiet=lambda: is_quiet,
         )
     assert costs is not None
-    assert (recall(tmp_path / "costs") == passes) is is_kept
+    return costs
+
+
+KEPT = {17: {1: 0.01, 4: 0.015, 8: 0.02, 16: 0.04}}
+ANEW = {17: {1: 0.01, 8: 0.05}}
+
+
+@pytest.mark.parametrize(
+    ("now", "is_believed"),
+    [
+        ({1: 0.01, 8: 0.02}, True),
+        ({1: 0.009, 8: 0.022}, True),
+        ({1: 0.01, 8: 0.05}, False),
+        ({1: 0.01, 8: 0.01}, False),
+        # All of it took longer: it was measured while the machine was busy.
+        ({1: 0.004, 8: 0.008}, False),
+        # The machine is busy now.
+        ({1: 0.02, 8: 0.1}, True),
+        ({1: 0.01}, True),
+        ({}, True),
+    ],
+)
+async def test_kept_times_are_believed_where_few_new_ones_agree_or_tell_nothing(
+    tmp_path, monkeypatch, now, is_believed
+):
+    keep(tmp_path / "costs", KEPT)
+    monkeypatch.setattr(calibration, "_time_widths", lambda *_, **__: now)
+    monkeypatch.setattr(calibration, "time_passes", lambda *_, **__: ANEW)
+    monkeypatch.setattr(calibration, "MOST_OF_BEST", 1000)
+    costs = await calibrated(tmp_path)
+    known = KEPT if is_believed else ANEW
+    assert costs.seconds(8) == known[17][8]
+    assert recall(tmp_path / "costs") == known
+
+
+async def test_one_busy_moment_is_no_reason_to_measure_anew(tmp_path, monkeypatch):
+    keep(tmp_path / "costs", KEPT)
+    looks = iter([{1: 0.01, 8: 0.05}, {1: 0.01, 8: 0.02}])
+    monkeypatch.setattr(calibration, "_time_widths", lambda *_, **__: next(looks))
+    costs = await calibrated(tmp_path)
+    assert costs.seconds(8) == KEPT[17][8]
+
+
+async def test_times_measured_anew_on_a_busy_machine_do_not_take_the_place_of_kept_ones(
+    tmp_path, monkeypatch
+):
+    keep(tmp_path / "costs", KEPT)
+    monkeypatch.setattr(calibration, "_time_widths", lambda *_, **__: {1: 0.01, 8: 0.05})
+    monkeypatch.setattr(calibration, "time_passes", lambda *_, **__: ANEW)
+    costs = await calibrated(tmp_path, is_quiet=False)
+    assert costs.seconds(8) == 0.05
+    assert recall(tmp_path / "costs") == KEPT
+
+
+async def test_a_model_tells_that_kept_times_are_not_its_own(tmp_path):
+    keep(tmp_path / "costs", {17: {1: 1.0, 8: 1000.0}})
+    costs = await calibrated(tmp_path, is_quiet=False)
+    assert costs.seconds(8) / costs.seconds(1) < 100
+
+
+@pytest.mark.parametrize(("pass_s", "passes"), [(0.02, 4), (2.0, 2)])
+async def test_few_passes_tell_whether_kept_times_hold_and_fewest_where_each_takes_long(
+    tmp_path, monkeypatch, pass_s, passes
+):
+    keep(tmp_path / "costs", {17: {1: pass_s, 8: pass_s}})
+    clock, timed = [0.0], []
+
+    def time_pass(_session: object, token_ids: list[int], _rows: int) -> float:
+        timed.append(len(token_ids))
+        clock[0] += pass_s
+        return pass_s
+
+    async def steps(session: LlamaSession, *_: object) -> list[float]:
+        session.decode([1, 2, 3], rows=1)
+        return [pass_s] * 3
+
+    monkeypatch.setattr(calibration, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(calibration, "_time_pass", time_pass)
+    monkeypatch.setattr(calibration, "_time_steps", steps)
+    await calibrated(tmp_path)
+    assert timed == [1, 8, 1, 8][:passes]

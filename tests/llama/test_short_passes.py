@@ -8,7 +8,7 @@ from tests.llama.conftest import OPTIONS
 from tests.tiny_gguf import write_tiny_gguf
 from utils.llama.library import native
 from utils.llama.model import LlamaModel
-from utils.llama.short_passes import settle_threads
+from utils.llama.short_passes import TokenTimes, settle_threads
 
 TEXT = list(range(5, 105))
 
@@ -27,7 +27,9 @@ def threads_of(model):
 
 
 def test_a_tiny_model_decodes_single_tokens_with_one_thread_or_two_and_says_how_fast(model):
-    assert 0 < settle_threads(model.session, 1, 2) < 1
+    times = settle_threads(model.session, 1, 2)
+    assert 0 < times.best_s <= times.usual_s
+    assert times.best_s < 1
     assert threads_of(model) in {1, 2}
     assert list(model.session.cached) == []
 
@@ -39,13 +41,13 @@ def test_the_faster_of_both_is_kept(model, monkeypatch):
             return 400e-6 if threads_of(model) == slow else 100e-6
 
         monkeypatch.setattr("utils.llama.short_passes._time_pass", timed)
-        assert settle_threads(model.session, 1, 2) == pytest.approx(100e-6)
+        assert settle_threads(model.session, 1, 2).best_s == pytest.approx(100e-6)
         assert threads_of(model) == 3 - slow
 
 
 def test_passes_that_take_long_keep_all_threads(model, monkeypatch):
     monkeypatch.setattr("utils.llama.short_passes._time_pass", lambda *_: 0.01)
-    assert settle_threads(model.session, 1, 2) == pytest.approx(0.01)
+    assert settle_threads(model.session, 1, 2) == TokenTimes(0.01, 0.01)
     assert threads_of(model) == 2
 
 

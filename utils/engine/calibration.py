@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,7 +13,7 @@ from time import perf_counter
 from config import ModelOptions, SamplingParams, Settings, SpeculativeConfig
 from utils.cost_table import CostTable, PassTimes, is_plausible, is_sound
 from utils.events import Tokens
-from utils.llama.probe import entry_of
+from utils.llama.probe import timed_entry_of
 from utils.llama.short_passes import wait_as_between_passes
 from utils.model_session import ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
@@ -29,9 +28,13 @@ LOGIT_BIASES = 64
 WIDTHS = (1, 4, 8, 2, 16, 6, 3, 12, 5, 17, 7, 10, 14, 9, 11, 13, 15, 24, 32, 48, 64)
 DEEP_WIDTHS = (1, 4, 8, 16, 2)
 PASS_RUNS, PLAIN_ROW, CACHED_PASS_S = 6, 3, 0.01
-# Where plain steps take so much longer than the best pass, others are at work: nothing to be kept.
+# Where passes take so much longer than the best one, others are at work: nothing to be kept.
 MOST_OF_BEST, BOOKKEEPING_S = 2.0, 200e-6
 PASS_BUDGET_S, DEEP_BUDGET_S = 1.5, 0.7
+# Kept times are held against few passes, twice where they differ: where they do by so much, the
+# machine was busy then, or is another one. By how much it may be slower now, and still tell.
+LOOKS, CHECKED_WIDTH, CHECK_RUNS, CHECK_BUDGET_S = 2, 8, 2, 0.3
+MOST_CHANGE, MOST_SLOWER = 1.5, 1.25
 DEEP_TOKENS = 1024
 FEWEST_DEEP_TOKENS = 256
 
@@ -51,14 +54,17 @@ async def calibrate(
 ) -> CostTable | None:
     """Time plain steps after `prompt` through the real loop, into `clock`, then passes by width.
 
-    Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, or else
-    measured, for some two seconds at most, and kept there if the machine was quiet, as far as can
-    be seen and `is_quiet` knows. Forgets the text. Returns None where it was stopped before there
-    was anything. Raises `TargetError` if the target fails.
+    Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, if few new
+    ones agree, or else measured, for some two seconds at most, and kept there if the machine was
+    quiet, as far as can be seen and `is_quiet` knows. Forgets the text. Returns None where it was
+    stopped before there was anything. Raises `TargetError` if the target fails.
     """
     prompt = prompt[: session.n_ctx // 2]
     steps = await _time_steps(session, vocabulary, prompt, should_stop)
     passes = recall(kept) if kept else None
+    if passes and steps:
+        looks = (_still_hold(session, passes, max_rows, should_stop) for _ in range(LOOKS))
+        passes = passes if any(looks) else None
     is_new = passes is None
     if passes is None and steps and not should_stop():
         passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
@@ -66,8 +72,8 @@ async def calibrate(
     costs = None
     if passes and steps and is_sound(passes):
         shallow = passes[min(passes)]
-        is_steady = median(steps) <= MOST_OF_BEST * shallow[1] + BOOKKEEPING_S
-        if is_new and is_steady and is_quiet() and kept and not should_stop():
+        was_steady = is_steady(median(steps), shallow[1])
+        if is_new and was_steady and is_quiet() and kept and not should_stop():
             keep(kept, passes)
         costs = CostTable(passes, max_width=max_rows)
         # Kept times are those of another day: only their ratios count.
@@ -75,6 +81,11 @@ async def calibrate(
     for seconds in steps:
         clock.add(seconds, origin="calibration")
     return costs
+
+
+def is_steady(usual_s: float, best_s: float) -> bool:
+    """Tell whether passes took about as long as the best of them, so that it can be kept."""
+    return usual_s <= MOST_OF_BEST * best_s + BOOKKEEPING_S
 
 
 def time_passes(
@@ -101,15 +112,19 @@ def time_passes(
     return passes
 
 
+def costs_folder(settings: Settings) -> Path:
+    """Return where times are kept, of targets and of drafts."""
+    return settings.cache_folder / "costs"
+
+
 def costs_file(path: Path, options: ModelOptions, settings: Settings) -> Path:
     """Return where the times of a model are kept, when it is opened this way on this machine."""
-    folder = settings.cache_folder / "costs"
-    return entry_of(path, folder, options.model_dump(), os.cpu_count())
+    return timed_entry_of(path, costs_folder(settings), options)
 
 
 def recall(path: Path) -> PassTimes | None:
     """Return times that were kept, None where there are none to be believed."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         found = json.loads(path.read_text(encoding="utf-8"))
         passes = {
             int(depth): {int(width): float(seconds) for width, seconds in times.items()}
@@ -153,18 +168,36 @@ async def _time_steps(
     return steps
 
 
+def _still_hold(
+    session: ModelSession, passes: PassTimes, max_rows: int, should_stop: ShouldStop
+) -> bool:
+    """Tell whether few passes, over one token and over several, agree with what was kept.
+
+    A machine that is slower than it was then tells nothing: others may be at work.
+    """
+    known = passes[min(passes)]
+    wide = max(width for width in known if width <= CHECKED_WIDTH)
+    now = _time_widths(session, (1, wide), max_rows, CHECK_BUDGET_S, should_stop, runs=CHECK_RUNS)
+    if not {1, wide} <= now.keys() or now[1] > MOST_SLOWER * known[1]:
+        return True
+    growth = (now[wide] / now[1]) / (known[wide] / known[1])
+    return known[1] <= MOST_CHANGE * now[1] and 1 / MOST_CHANGE <= growth <= MOST_CHANGE
+
+
 def _time_widths(
     session: ModelSession,
     widths: tuple[int, ...],
     max_rows: int,
     budget_s: float,
     should_stop: ShouldStop,
+    *,
+    runs: int = PASS_RUNS,
 ) -> dict[int, float]:
     deadline = perf_counter() + budget_s
     depth, token_id = len(session.cached), session.cached[-1]
     times: dict[int, float] = {}
     # Round after round, so that a busy moment spoils no width in all of its runs.
-    for width in widths * PASS_RUNS:
+    for width in widths * runs:
         if should_stop() or (len(times) > 1 and perf_counter() > deadline):
             break
         if width > min(session.max_batch, session.n_ctx - depth):

@@ -19,6 +19,7 @@ from utils.drafters.lookup import LookupDrafter
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter, SteeredDrafter
 from utils.drafters.record import DraftingRecord
+from utils.engine.draft_times import time_tokens, token_time_file
 from utils.engine.figures import DraftFigures, describe_drafts
 from utils.engine.memory import fits, require_memory
 from utils.engine.protocol import DraftChoice
@@ -26,7 +27,6 @@ from utils.errors import DraftError, ModelError
 from utils.llama.chat_prompt import encode_continued
 from utils.llama.gguf_header import read_header
 from utils.llama.model import LlamaModel
-from utils.llama.short_passes import settle_threads
 from utils.model_session import ModelInfo
 
 OPEN_DRAFTS = 2
@@ -59,9 +59,13 @@ class _Open:
 class DraftShelf:
     """Drafters for one target; raises `DraftError` with the reason where there can be none."""
 
-    def __init__(self, target: LlamaModel, options: ModelOptions) -> None:
+    def __init__(
+        self, target: LlamaModel, options: ModelOptions, *, costs_folder: Path | None = None
+    ) -> None:
+        """What a token of each draft takes is kept in `costs_folder`, if there is one."""
         self._target = target
         self._options = options
+        self._costs_folder = costs_folder
         self._owners: OrderedDict[str, _Owner] = OrderedDict()
         self._models: OrderedDict[Path, _Open] = OrderedDict()
 
@@ -200,12 +204,16 @@ class DraftShelf:
             raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
         make_drafter = fit_models(self._target, model, check)
         try:
-            first = model.vocabulary.bos or 0
-            token_s = settle_threads(model.session, first, model.info.threads)
+            token_s = self._time_tokens(model, path)
         except ModelError as error:
             model.close()
             raise DraftError(f"draft {name!r} cannot be used: {error}") from error
         return _Open(model, token_s, make_drafter, check.note)
+
+    def _time_tokens(self, model: LlamaModel, path: Path) -> float:
+        folder, target = self._costs_folder, self._target.session
+        kept = token_time_file(path, self._options, folder) if folder else None
+        return time_tokens(model, kept, is_quiet=lambda: target.has_all_threads)
 
 
 def fit_models(target: LlamaModel, draft: LlamaModel, check: PairCheck) -> MakeDrafter:

@@ -133,13 +133,14 @@ class Engine:
             return not should_stop()
 
         model = LlamaModel.open(header.path, request.options, on_progress=on_progress)
+        kept = Path(request.costs_path) if request.costs_path else None
         clock = PlainClock()
         target = _Target(
             model,
             request.options,
             PromptMaker(model, template_for(model.chat_template, model.vocabulary)),
             SpeculativeDecoder(model.session, model.vocabulary, clock=clock),
-            DraftShelf(model, request.options),
+            DraftShelf(model, request.options, costs_folder=kept.parent if kept else None),
             Constraints(model.vocabulary),
         )
         try:
@@ -153,7 +154,7 @@ class Engine:
                 clock=clock,
                 max_rows=model.session.max_rows,
                 should_stop=should_stop,
-                kept=Path(request.costs_path) if request.costs_path else None,
+                kept=kept,
                 is_quiet=lambda: model.session.has_all_threads,
             )
         except BaseException:

@@ -85,7 +85,7 @@ class Load(Message):
     """Open a target, in place of the one before, and measure its plain speed.
 
     `name` is what users call it; without one it is called as its file says. What passes cost is
-    kept in the file `costs_path`, if there is one.
+    kept in the file `costs_path`, if there is one, and what tokens of its drafts cost beside it.
     """
 
     type: Literal["load"] = "load"

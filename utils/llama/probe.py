@@ -16,14 +16,15 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from signal import Signals
 from typing import Any
 
 from config import ROOT, ModelOptions, Settings
 from utils.errors import ModelFileError, SpecChatError
+from utils.llama.build import installed_build
 from utils.llama.gguf_header import estimate_memory_bytes, read_header
+from utils.llama.threads import physical_cores
 
 # Room for as many snapshots of a recurrent model as are ever kept.
 PROBE_CONTEXT, PROBE_BATCH = 64, 32
@@ -103,7 +104,7 @@ def _judge(path: Path, child: subprocess.CompletedProcess[bytes]) -> ProbeVerdic
 
 
 def entry_of(path: Path, cache_folder: Path, *also: Any) -> Path:
-    """Return where something is kept that holds while a file, and how it is opened, stay the same.
+    """Return where something is kept that holds while a file and llama.cpp stay the same.
 
     `also` is what else it depends on.
     """
@@ -116,8 +117,16 @@ def entry_of(path: Path, cache_folder: Path, *also: Any) -> Path:
         known = [resolved.name, *facts[:1]]
     else:
         known = [str(resolved), *facts]
-    text = json.dumps([*known, version("llama-cpp-python"), _WAY_OF_OPENING, *also])
+    text = json.dumps([*known, *installed_build(), _WAY_OF_OPENING, *also])
     return cache_folder / f"{sha256(text.encode()).hexdigest()}.json"
+
+
+def timed_entry_of(path: Path, cache_folder: Path, options: ModelOptions, *also: Any) -> Path:
+    """Return where something is kept that depends on how a file is opened, and on the threads too.
+
+    Where the options leave open how many, they are as many as the cores that may be used.
+    """
+    return entry_of(path, cache_folder, options.model_dump(), physical_cores(), *also)
 
 
 def _remember(entry: Path, verdict: ProbeVerdict) -> None:
