@@ -87,7 +87,7 @@ class PromptResult:
 
 @dataclass(frozen=True, slots=True)
 class CategoryResult:
-    """A category: median speedup of its prompts, with a 95 % bootstrap interval."""
+    """A category: median speedup of its prompts, with a 95% bootstrap interval."""
 
     name: str
     speedup: float
@@ -188,7 +188,7 @@ def summarize(name: str, results: Sequence[PromptResult], way: Way) -> CategoryR
 
 
 def speedup_interval(results: Sequence[PromptResult], way: Way) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the median, over prompts and the runs of each."""
+    """Return the 95% percentile interval of the median, over prompts and the runs of each."""
 
     def redraw(result: PromptResult, rng: Random) -> float:
         plain, drafted = result.runs[PLAIN].seconds, result.runs[way].seconds

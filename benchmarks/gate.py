@@ -38,7 +38,7 @@ def run_gate(rig: Rig, suite: Suite, tell: Tell) -> list[str]:
 
 
 def loop_problems(loop: LoopCost) -> list[str]:
-    """Say so where plain decoding is over 5 % slower than a bare loop."""
+    """Say so where plain decoding is over 5% slower than a bare loop."""
     if loop.plain_vs_llama_cpp >= LEAST_PLAIN:
         return []
     return [

@@ -150,7 +150,7 @@ class Report:
     def tables(self) -> list[Table]:
         """Return what a document shows: a column for each way, and the figures of each pair."""
         tables = [
-            Table(f"{pair.title}; speedup (95 % interval), acceptance rate", _overview_rows(pair))
+            Table(f"{pair.title}; speedup (95% interval), acceptance rate", _overview_rows(pair))
             for pair in self.measured
         ]
         if self.pairs:
@@ -199,7 +199,7 @@ def _cell(category: CategoryResult) -> str:
 
 def _category_rows(pair: PairResult) -> list[Row]:
     header = (
-        *("category", "speedup", "interval (95 %)", "acceptance"),
+        *("category", "speedup", "interval (95%)", "acceptance"),
         *("tokens/forward", "plain tokens/s", "same text"),
     )
     categories = pair.comparison.categories(pair.ways[0])

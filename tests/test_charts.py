@@ -31,6 +31,17 @@ def test_acceptance_is_drawn_in_percent_by_round():
     assert list(line.y) == [50, 50, 50]
 
 
+def test_a_unit_stands_at_its_number_and_a_word_beside_it():
+    figures = (
+        acceptance_figure(rounds(3)),
+        speedup_figure(rounds(3), 100),
+        draft_length_figure(rounds(3)),
+    )
+    told = [line.hovertemplate for figure in figures for line in figure.data]
+    units = [template.removesuffix("<extra></extra>").partition("%{y:.2f}")[2] for template in told]
+    assert units == ["%", "\N{MULTIPLICATION SIGN}", " accepted", " drafted"]
+
+
 def test_speedup_is_the_speed_over_the_measured_plain_speed():
     (line,) = speedup_figure(rounds(2), 150).data
     assert list(line.y) == [2, 2]
@@ -63,7 +74,7 @@ def test_long_answers_are_thinned_and_keep_the_newest_round(count):
         (draft_length_figure([]), "no rounds yet"),
         (draft_length_figure(rounds(3, drafted=0, accepted=0)), "nothing was drafted"),
         (speedup_figure([], 100), "no rounds yet"),
-        (speedup_figure(rounds(3), 0), "no plain speed to compare with"),
+        (speedup_figure(rounds(3), 0), "no plain speed<br>to compare with"),
     ],
 )
 def test_an_empty_chart_says_why_it_is_empty(figure, note):

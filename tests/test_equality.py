@@ -1,7 +1,7 @@
 """Speculative text equals plain text, token for token, through the real llama.cpp.
 
 On Q4_0 with flash attention a row of logits is bitwise the same whatever the width of its batch,
-as long as the context is shorter than 512 tokens, so equality must be 100 %. Other types round
+as long as the context is shorter than 512 tokens, so equality must be 100%. Other types round
 differently by width: there the first difference, if any, must sit where the target's two best
 tokens nearly tie. `--prompts 300` draws that many prompts for every draft length, drafter and
 temperature.

@@ -7,7 +7,7 @@ from utils.intervals import bootstrap_interval
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_theory_says():
-    # 400 draws of a normal with deviation 1: the mean's deviation is 0.05, 95 % are +-0.098.
+    # 400 draws of a normal with deviation 1: the mean's deviation is 0.05, 95% are +-0.098.
     rng = Random(1)
     values = [rng.gauss(0, 1) for _ in range(400)]
     low, high = bootstrap_interval(lambda draw: fmean(draw.choices(values, k=len(values))))

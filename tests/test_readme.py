@@ -16,6 +16,8 @@ GENERATED = {"__pycache__", "results", "htmlcov"}
 REGENERATE = "run: python -m tests.readme_parts"
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:wor[k]|roo[t]|tm[p]|home/\w+)/")
+# A percent sign apart from its number, which is no remainder and no end of a template's block.
+LOOSE_PERCENT = re.compile(r"(?<!\$)[\d}][ \u202f]%(?! \d|\})")
 REGISTRY = re.compile(r"-inde[x]-url|pypi\.or[g]/simple|files\.pythonhoste[d]|find-link[s]")
 
 
@@ -84,3 +86,7 @@ def test_no_file_names_a_place_of_one_machine():
 
 def test_no_file_names_a_package_registry():
     assert _lines_with(REGISTRY) == []
+
+
+def test_percent_signs_stand_at_their_numbers_everywhere():
+    assert _lines_with(LOOSE_PERCENT) == []

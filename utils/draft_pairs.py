@@ -12,7 +12,7 @@ from utils.vocabulary_map import Fit, common_share
 MAX_SIZE_DIFFERENCE = 128
 FIRST_COMPARED_ID = 5
 # With the embedded pair, picking among common tokens was kept more often than writing text from
-# 60 % on, by a tenth at 97 %, and at 50 % no more.
+# 60% on, by a tenth at 97%, and at 50% no more.
 LEAST_COMMON = 0.5
 LITTLE_COMMON = 0.9
 KEPT_PAIRS = 256

@@ -3,7 +3,7 @@
 python -m models.build.retokenise --in models/demo-draft.gguf --out demo-draft-other.gguf
 
 Every token gets another id, and the rows of embedding and output go with it. A share of the tokens,
-3 % unless told otherwise, is replaced by others that occur nowhere and never win: the rarest, as
+3% unless told otherwise, is replaced by others that occur nowhere and never win: the rarest, as
 vocabularies made from different texts agree on what is frequent. Text that held them is read as
 their two parts. Used to measure what a draft with another vocabulary is worth against the same one
 with the target's.

@@ -55,9 +55,25 @@ export default function ({ data }) {
   document.querySelector(`.st-key-${CSS.escape(data.key)}`)?.scrollIntoView()
 }
 """
+# A button that prepares a file is disabled meanwhile, and with it goes the focus of its dialog.
+LEAVE_DIALOG = """
+let forget = null
+
+export default function () {
+  forget?.()
+  const leave = event => {
+    if (event.key !== "Escape" || document.activeElement !== document.body) return
+    document.querySelector('[role="dialog"] button[aria-label="Close"]')?.click()
+  }
+  document.addEventListener("keydown", leave)
+  forget = () => document.removeEventListener("keydown", leave)
+  return forget
+}
+"""
 _focus = st.components.v2.component("focus", js=FOCUS)
 _close_sidebar = st.components.v2.component("close_sidebar", js=CLOSE_SIDEBAR)
 _bring_into_view = st.components.v2.component("bring_into_view", js=BRING_INTO_VIEW)
+_leave_dialog = st.components.v2.component("leave_dialog", js=LEAVE_DIALOG)
 _LEAVES, _LOOKS = "leaves_sidebar", "looks_at"
 
 
@@ -70,6 +86,12 @@ def draw_focus(key: str, *, escape: str = "") -> None:
     name = key.replace("_", "-")
     with st.container(key=f"unseen_focus_{name}", height=1, border=False):
         _focus(data={"key": key, "escape": escape}, key=f"focus-of-{name}", height="content")
+
+
+def draw_escape() -> None:
+    """Have Escape close the dialog that this is in also while nothing has the focus."""
+    with st.container(key="unseen_escape", height=1, border=False):
+        _leave_dialog(key="escape", height="content")
 
 
 def leave_sidebar() -> None:

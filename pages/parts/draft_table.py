@@ -13,11 +13,13 @@ from utils.chat.answer_history import measured_speeds
 from utils.chat.markdown import literal
 from utils.chat.targets import can_chat
 from utils.chat.wording import sentence
+from utils.draft_models import draft_options
 from utils.draft_ranking import RankedDraft, rank_drafts
 from utils.engine import runtime
 from utils.errors import SpecChatError, StorageError
 from utils.model_catalogue import CatalogueEntry
 from utils.storage import database
+from utils.vocabulary_map import Fit
 
 POLL_S = 5.0
 TARGET = "draft_table_target"
@@ -72,19 +74,29 @@ def _ranked(target: str, *, is_loaded: bool, has_gpu: bool) -> tuple[list[Ranked
     return drafts, ""
 
 
+@st.cache_data(ttl="10s", show_spinner=False)
+def _fits(target: str) -> dict[str, Fit]:
+    """Return how each draft drafts for the target, by name, as far as that can be told."""
+    try:
+        return {option.name: option.fit for option in draft_options(get_settings(), target)}
+    except SpecChatError:
+        return {}
+
+
 def _draw_drafts(target: str, drafts: list[RankedDraft]) -> None:
-    speeds = _speeds()
+    speeds, fits = _speeds(), _fits(target)
     usable = [draft for draft in drafts if draft.verdict != "unfit"]
     unfit = [draft for draft in drafts if draft.verdict == "unfit"]
     for draft in usable:
-        _draw_draft(target, draft, speeds)
+        known = speeds.get((target, draft.name))
+        _draw_draft(draft, draft_wording.draft_facts(draft, known, fits.get(draft.name)))
     if unfit:
         with st.expander(f"{len(unfit)} found that cannot draft for it", key="unfit_drafts"):
             for draft in unfit:
                 st.text(f"{draft.label}: {draft.sentence}")
 
 
-def _draw_draft(target: str, draft: RankedDraft, speeds: draft_wording.Speeds) -> None:
+def _draw_draft(draft: RankedDraft, facts: str) -> None:
     shown = draft_wording.draft_badge(draft)
     with st.container(key=f"draft_{draft.name}", border=True, gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -92,7 +104,8 @@ def _draw_draft(target: str, draft: RankedDraft, speeds: draft_wording.Speeds) -
                 st.text(draft_wording.draft_name(draft))
             st.badge(shown.label, color=COLORS[shown.tone])
         st.caption(literal(sentence(draft.sentence)))
-        st.caption(literal(draft_wording.draft_facts(draft, target, speeds)))
+        if facts:
+            st.caption(literal(facts))
 
 
 def _draw_suggestion(target: str, drafts: list[RankedDraft]) -> None:

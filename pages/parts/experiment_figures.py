@@ -72,7 +72,7 @@ def _draw_charts(outcomes: Sequence[Outcome], effects: Sequence[Effect]) -> None
     speed = effects[0]
     charts = (
         (
-            "Speculative against standard, with 95 % intervals",
+            "Speculative against standard, with 95% intervals",
             effects_figure(effects),
             f"Effects of drafting; {speed.metric.label}: {effect_text(speed)}",
         ),

@@ -11,6 +11,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.parts import session
+from pages.parts.attention import draw_escape
 from utils.chat.conversation import Conversation
 from utils.chat.exports import MAX_FILE_MB, to_parts
 from utils.chat.imports import from_parts
@@ -114,6 +115,7 @@ def _draw_export(conversation: Conversation) -> None:
                 width="stretch",
                 key=f"export_{ending}",
             )
+    draw_escape()
     st.caption(
         "Markdown holds what is shown. JSON holds every version with its settings, figures and "
         f"ratings, and can be imported again; above {MAX_FILE_MB} MB it comes in parts, which are "

@@ -62,7 +62,7 @@ def test_ready_waits_for_what_is_pulled_at_the_start():
     assert response.status_code == 200
     body = response.json()
     assert (body["live"], body["ready"]) == (True, False)
-    assert body["reason"].startswith("pulling tale:3b: 34 %")
+    assert body["reason"].startswith("pulling tale:3b: 34%")
     assert body["pulls"] == [
         {
             "name": "tale:3b",

@@ -36,7 +36,7 @@ def test_two_ways_race_to_a_verdict_that_can_be_kept(app, visit):
         go_to(page, "Compare")
         start(page)
         page.get_by_text("All 8 of 8 runs").wait_for()
-        page.get_by_text(re.compile("95 % interval")).wait_for()
+        page.get_by_text(re.compile("95% interval")).wait_for()
         page.get_by_text(re.compile("all 8 runs wrote the same")).wait_for()
 
         charts = page.locator(".js-plotly-plot")

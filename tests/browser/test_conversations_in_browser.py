@@ -89,6 +89,20 @@ def test_escape_closes_a_search_first_and_stops_the_answer_then(endless_app, vis
         page.get_by_role("button", name="Regenerate").wait_for()
 
 
+def test_escape_closes_an_export_also_where_the_focus_was_lost(short_app, visit):
+    with visit(short_app.url) as page:
+        say(page, "Of ferrets")
+        choose(page, "Of ferrets", "Export")
+        page.locator(".st-key-unseen_escape [data-testid^=stBidiComponent]").wait_for(
+            state="attached"
+        )
+        wait_until_still(page)
+        # As with a button that is disabled while it prepares its file.
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
+
+
 def test_a_chat_goes_out_as_a_file_and_comes_in_again(short_app, visit, tmp_path):
     with visit(short_app.url) as page:
         say(page, "Of foxes")

@@ -34,31 +34,55 @@ def test_a_draft_is_called_with_its_place_where_it_has_one():
 
 
 def test_facts_tell_measured_speed_vocabulary_and_trial():
-    speeds = {("large", "small"): (41.25, 1.52, 12)}
-    assert wording.draft_facts(SMALL, "large", speeds) == (
-        f"Measured: 41.2 tokens/s, 1.52{TIMES} plain, in 12 answers; the vocabulary of the target; "
-        "tried: it works."
+    assert wording.draft_facts(SMALL, (41.25, 1.52, 12), "same") == (
+        f"Measured in 12 kept answers: 41.2 tokens/s, 1.52{TIMES} plain; the vocabulary of the "
+        "target; tried: it works."
     )
 
 
+def test_a_draft_that_is_ranked_by_answers_has_one_speedup_which_its_sentence_tells():
+    ranked = replace(SMALL, is_measured=True)
+    said = wording.draft_facts(ranked, (41.25, 1.52, 12), "same")
+    assert said.startswith("Measured in 12 kept answers: 41.2 tokens/s; the vocabulary")
+    assert TIMES not in said
+    assert wording.draft_facts(ranked, None, "same").startswith("The vocabulary of the target;")
+    too_large = replace(ranked, verdict="too large")
+    assert f"1.52{TIMES} plain" in wording.draft_facts(too_large, (41.25, 1.52, 12), "same")
+    assert wording.draft_facts(replace(LOOKUP, is_measured=True), None, "same") == ""
+
+
 def test_what_is_not_known_is_told_as_such():
-    draft = replace(SMALL, was_tried=False, overlap=0.914)
-    assert wording.draft_facts(draft, "large", {("other", "small"): (1.0, 1.0, 1)}) == (
-        "Not measured in answers yet; 91% of the vocabulary in common; not tried yet."
+    draft = replace(SMALL, was_tried=False)
+    assert wording.draft_facts(draft, None, "same") == (
+        "Not measured in answers yet; the vocabulary of the target; not tried yet."
     )
 
 
 def test_a_speed_without_a_plain_one_claims_no_speedup():
-    said = wording.draft_facts(SMALL, "large", {("large", "small"): (41.0, 0.0, 1)})
-    assert said.startswith("Measured: 41.0 tokens/s, in 1 answer;")
+    said = wording.draft_facts(SMALL, (41.0, 0.0, 1), "same")
+    assert said.startswith("Measured in 1 kept answer: 41.0 tokens/s;")
 
 
-def test_nearly_all_of_a_vocabulary_is_not_all_of_it():
-    assert "99% of" in wording.draft_facts(replace(SMALL, overlap=0.9999), "large", {})
+@pytest.mark.parametrize(
+    ("fit", "told"),
+    [
+        ("tokens", "drafts in the tokens that both vocabularies have"),
+        ("text", "writes text, which is tokenized for the target"),
+    ],
+)
+def test_another_vocabulary_is_never_called_that_of_the_target(fit, told):
+    for overlap in (1.0, 0.3):
+        said = wording.draft_facts(replace(SMALL, overlap=overlap), None, fit)
+        assert told in said
+        assert "the vocabulary of the target" not in said
+
+
+def test_nothing_is_said_of_a_vocabulary_that_nobody_looked_at():
+    assert "vocabular" not in wording.draft_facts(SMALL, None, None)
 
 
 def test_lookup_has_neither_vocabulary_nor_file():
-    assert wording.draft_facts(LOOKUP, "large", {}) == "Not measured in answers yet."
+    assert wording.draft_facts(LOOKUP, None, "same") == "Not measured in answers yet."
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_a_loaded_target_is_left_to_the_state_of_the_engine():
             replace(READY, state="loading", ready=False, stage="reading", stage_share=0.45),
             Loading("llama:3b", is_running=True),
             "Loading",
-            "llama:3b: reading, 45 %",
+            "llama:3b: reading, 45%",
         ),
         (
             Target("llama:3b", entry=LLAMA),
@@ -183,7 +183,7 @@ def test_a_line_of_the_list_says_in_whose_memory_a_model_is():
     assert model_wording.place(EMBEDDED_ENTRY, READY) == "Loaded in the engine."
     half = replace(RUNNING, gpu_bytes=1_050_000_000)
     said = model_wording.place(replace(EMBEDDED_ENTRY, running=half), READY)
-    assert said == "Loaded in the engine and in Ollama's memory (2.1 GB, 50 % on the GPU)."
+    assert said == "Loaded in the engine and in Ollama's memory (2.1 GB, 50% on the GPU)."
 
 
 def test_a_line_of_the_list_says_whether_a_model_can_speculate():

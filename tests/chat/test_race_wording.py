@@ -57,7 +57,7 @@ def test_the_verdict_says_how_sure_it_is():
     pair = [("a", SLOW), ("b", FAST)]
     assert sentence() == "No verdict yet: both sides must have run to an end once."
     assert f"was 2.00{TIMES} as fast as Standard, in 1 run each. How sure" in sentence(*pair)
-    clear = f"Speculative is 2.00{TIMES} as fast as Standard here (95 % interval 2.00 to 2.00, "
+    clear = f"Speculative is 2.00{TIMES} as fast as Standard here (95% interval 2.00 to 2.00, "
     assert sentence(*pair * 3) == f"{clear}3 runs each)."
     even = [("a", SLOW), ("b", SLOW)] * 3
     assert sentence(*even).startswith(f"No difference shown: Standard was 1.00{TIMES}")
@@ -118,6 +118,21 @@ def test_a_divergence_is_told_with_both_words_and_the_gap():
     assert "part at token 3: A wrote “␣cat”, B wrote “car”." in text
     assert "the logits 9.500 and 9.498, a gap of 0.002." in text
     assert "rounds otherwise" in text
+
+
+def test_texts_that_part_at_once_part_at_their_first_token():
+    assert "part at token 1:" in told(replace(PARTED, shared_tokens=0, shared_chars=0))
+
+
+def test_texts_need_not_match_where_a_verifier_keeps_only_their_distribution():
+    hot = request(b=block("block"), temperature=0.8)
+    assert race_wording.loose_verifier(hot) == "block verification"
+    for asked in (
+        request(b=block("block")),
+        request(temperature=0.8),
+        request(a=OLLAMA, b=block("block"), temperature=0.8),
+    ):
+        assert race_wording.loose_verifier(asked) == ""
 
 
 @pytest.mark.parametrize(

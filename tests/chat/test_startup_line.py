@@ -26,7 +26,7 @@ def pull(state="pulling", *, name="llama3.2:3b", done=0, total=0, **rest):
         (StartupSnapshot(is_decided=False), "asking Ollama what it has"),
         (
             StartupSnapshot(pulls=(pull(done=680_000_000, total=2_000_000_000),), target="llama"),
-            "pulling llama3.2:3b: 34 %, 0.7 of 2.0 GB" + MEANWHILE,
+            "pulling llama3.2:3b: 34%, 0.7 of 2.0 GB" + MEANWHILE,
         ),
         (
             StartupSnapshot(pulls=(pull("waiting"), pull(name="b:1b", status="pulling manifest"))),

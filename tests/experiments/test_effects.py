@@ -20,7 +20,7 @@ def alarms(effects):
 
 @pytest.mark.parametrize("per_arm", [3, 5, 12])
 def test_without_an_effect_few_intervals_claim_one(per_arm):
-    # At 5 % false alarms a count over 38 of 400 comes once in 15,000 runs (binomial tail).
+    # At 5% false alarms a count over 38 of 400 comes once in 15,000 runs (binomial tail).
     found = [
         compare_arms(experiment(seed, per_arm=per_arm), resamples=500)
         for seed in range(EXPERIMENTS)
@@ -39,7 +39,7 @@ def test_the_alarm_rings_where_answers_of_a_browser_are_taken_for_independent():
 
 @pytest.mark.parametrize("effect", [0.8, 1.5])
 def test_the_interval_holds_the_true_effect_as_often_as_it_says(effect):
-    # At 95 % coverage fewer than 362 of 400 come once in 15,000 runs.
+    # At 95% coverage fewer than 362 of 400 come once in 15,000 runs.
     found = [
         compare_arms(experiment(seed, per_arm=6, effect=effect), resamples=500)
         for seed in range(EXPERIMENTS)
@@ -48,7 +48,7 @@ def test_the_interval_holds_the_true_effect_as_often_as_it_says(effect):
 
 
 def test_the_planned_number_of_answers_finds_the_smallest_effect():
-    # Power 80 %: fewer than 63 of 100 come once in 40,000 runs, more than 93 in 12,000. Plans are
+    # Power 80%: fewer than 63 of 100 come once in 40,000 runs, more than 93 in 12,000. Plans are
     # estimates from 40 browsers, and so a little too small or too large.
     found = 0
     for seed in range(100):
@@ -74,8 +74,8 @@ def looks(seed, *, effect=1.0, heeds_plan=True):
 
 
 def test_looking_again_and_again_up_to_the_plan_claims_little_more():
-    # 0.1 % at each look before the plan and 5 % at it, which is estimated from the same answers:
-    # 9 % in all. More than 23 of 120 come once in 6,000 runs.
+    # 0.1% at each look before the plan and 5% at it, which is estimated from the same answers:
+    # 9% in all. More than 23 of 120 come once in 6,000 runs.
     def claims(seed):
         *early, last = looks(seed)
         return any(look.is_clear for look in early) or alarms([last])
@@ -84,7 +84,7 @@ def test_looking_again_and_again_up_to_the_plan_claims_little_more():
 
 
 def test_looking_again_and_again_without_a_plan_would_claim_much_more():
-    # Negative control of the test above, which allows 19 %.
+    # Negative control of the test above, which allows 19%.
     assert sum(alarms(looks(seed, heeds_plan=False)) > 0 for seed in range(60)) > 15
 
 
@@ -93,7 +93,7 @@ def test_a_large_effect_is_clear_before_the_plan():
 
 
 def test_with_one_answer_a_browser_the_interval_is_that_of_welch():
-    # The error of 20,000 resamples is known within 0.5 %: 3 % off comes never.
+    # The error of 20,000 resamples is known within 0.5%: 3% off comes never.
     speeds = {"standard": [10.0, 20.0, 30.0], "speculative": [40.0, 42.0, 50.0, 70.0]}
     answers = [
         outcome(f"{arm}{n}", arm=arm, browser=f"{arm}{n}", tokens_per_second=speed)

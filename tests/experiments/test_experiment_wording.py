@@ -18,7 +18,7 @@ from utils.experiments.wording import (
 )
 from utils.storage.votes import Vote
 
-PLAIN = str.maketrans("\N{MULTIPLICATION SIGN}\N{MINUS SIGN}\N{EN DASH}\u202f", "x-- ")
+PLAIN = str.maketrans("\N{MULTIPLICATION SIGN}\N{MINUS SIGN}\N{EN DASH}", "x--")
 PART = Enrolment(1, "f00d", "standard")
 SOME = Effect(SPEED, Sample(50.0, 40, 5), Sample(60.0, 38, 4), 1.2, 1.1, 1.31, 60)
 VOTE = Vote(
@@ -66,8 +66,8 @@ def test_the_table_has_a_row_for_each_figure_and_no_gap():
     assert [row[0] for row in rows][:3] == ["Answers", "Browsers", "Tokens/s"]
     table = {row[0]: tuple(cell.translate(PLAIN) for cell in row[1:]) for row in rows}
     assert table["Answers"][:2] == ("1", "1")
-    assert table["Failed"] == ("0 %", "100 %", "+100 points")
-    assert table["Thumbs up"] == ("-", "100 %", "-")
+    assert table["Failed"] == ("0%", "100%", "+100 points")
+    assert table["Thumbs up"] == ("-", "100%", "-")
     assert all(cell for row in rows for cell in row)
 
 
@@ -81,7 +81,7 @@ def test_an_effect_is_told_with_its_interval():
 @pytest.mark.parametrize(
     ("percent", "is_stopped", "words"),
     [
-        (30, False, "about 30 % of the browsers draft"),
+        (30, False, "about 30% of the browsers draft"),
         (None, False, "No experiment runs"),
         (30, True, "Drafting is stopped"),
     ],
@@ -114,7 +114,7 @@ def test_votes_are_counted_by_what_was_preferred_wherever_it_stood():
     ]
     text = votes_sentence(votes).translate(PLAIN)
     assert "4 blind votes in Compare: 2 for speculative, 1 for standard, 1 for neither." in text
-    assert "67 % preferred speculative (21 % to 94 % with 95 % confidence)" in text
+    assert "67% preferred speculative (21% to 94% with 95% confidence)" in text
 
 
 def test_without_votes_nothing_is_said_of_them():

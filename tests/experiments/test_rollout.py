@@ -36,7 +36,7 @@ def test_the_share_of_browsers_is_the_one_that_was_set(percent):
 
 
 def test_an_assignment_that_is_a_little_off_fails_the_test_above():
-    # Negative control: two percent too many are nine standard deviations at a share of 5 %.
+    # Negative control: two percent too many are nine standard deviations at a share of 5%.
     count = len(drafting(replace(HALF, percent=7)))
     assert count - 500 > 4.5 * (10_000 * 0.05 * 0.95) ** 0.5
 

@@ -443,7 +443,7 @@ def test_the_header_says_what_is_pulled_and_who_answers_meanwhile(engine):
     page = open_page()
     caption = page.caption[1].value.replace("\\", "").replace("\u2060", "")
     assert caption == (
-        "Pulling llama3.2:3b: 60 %, 1.2 of 2.0 GB; answering with the embedded pair meanwhile"
+        "Pulling llama3.2:3b: 60%, 1.2 of 2.0 GB; answering with the embedded pair meanwhile"
     )
     engine.startup.state = StartupSnapshot()
     check(page.run())

@@ -407,6 +407,15 @@ def test_texts_that_part_are_told_with_tokens_and_logits(engine, compare, races)
     assert "Identical" not in said(page)
 
 
+def test_texts_that_need_not_match_part_without_a_warning(engine, compare, races):
+    engine.client.scripts[:] = [parting("a", 11), parting("b", 12)]
+    compare.number_input(key="race_temperature").set_value(0.8)
+    compare.selectbox(key="race_b_verifier").select("block")
+    page = finish(start(compare), races)
+    assert "That is to be expected: block verification keeps the distribution" in said(page)
+    assert not page.warning
+
+
 def parting(word, token_id):
     first, second = round_of(["I"], drafted=0), round_of([f" {word}"], drafted=0)
     second = replace(second, tokens=(replace(second.tokens[0], token_id=token_id),))
@@ -518,7 +527,7 @@ def test_how_far_a_model_is_loaded_is_shown_and_why_it_is_not(engine, compare):
     engine.client.health = replace(ready, state="loading", stage="loading", stage_share=0.34)
     check(compare.selectbox(key="setting_model").select("big").run())
     (bar,) = compare.get("progress")
-    assert "loading, 34 %" in bar.proto.text
+    assert "loading, 34%" in bar.proto.text
     assert bar.proto.value == 34
 
     engine.client.health = ready
@@ -538,7 +547,7 @@ def test_a_run_that_waits_for_its_model_says_how_far_that_is(engine, compare, ra
     ready = engine.client.health
     engine.client.health = replace(ready, state="loading", stage="loading", stage_share=0.34)
     check(page.run())
-    assert "Run 1 of 2: A. The model first: loading, 34 %" in said(page)
+    assert "Run 1 of 2: A. The model first: loading, 34%" in said(page)
     engine.client.health = ready
     gate.opened.set()
     finish(page, races)

@@ -10,6 +10,7 @@ from tests.chat.stand_in import BASELINE, EMBEDDED_ENTRY, READY, Gate
 from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
 from utils.backends.ollama_records import PullProgress, RunningModel
 from utils.chat.trials import TrialBoard
+from utils.draft_models import DraftOption
 from utils.draft_ranking import RankedDraft
 from utils.engine.protocol import Stats
 from utils.errors import ModelFileError, OllamaAnswerError, OllamaUnavailableError
@@ -326,12 +327,25 @@ def test_the_drafts_of_a_target_are_ranked_with_what_is_known_of_each(engine, mo
     said = plain(page)
     assert "1. small" in said
     assert "1/8 of the target's size, takes about 300 MB" in said
-    assert "Measured: 41.0 tokens/s, 1.50\N{MULTIPLICATION SIGN} plain, in 3 answers" in said
+    assert "Measured in 3 kept answers: 41.0 tokens/s, 1.50\N{MULTIPLICATION SIGN} plain" in said
     assert "Does not fit in memory beside the target" in said
     assert "odd: the vocabularies have nothing in common" in said
     badges = [badge for badge in said.splitlines() if badge.startswith(":")]
     assert any("Best here" in badge for badge in badges)
     assert any("Does not fit in memory" in badge for badge in badges)
+
+
+def test_a_draft_of_another_vocabulary_says_how_it_drafts_however_much_is_in_common(
+    engine, monkeypatch
+):
+    def draft_options(settings, target):
+        return [DraftOption("small", "small", True, "", 1, overlap=1.0, fit="tokens")]
+
+    monkeypatch.setattr("pages.parts.draft_table.draft_options", draft_options)
+    rank(monkeypatch, SMALL)
+    said = plain(open_models())
+    assert "drafts in the tokens that both vocabularies have" in said
+    assert "the vocabulary of the target" not in said
 
 
 def test_the_drafts_of_another_target_are_shown_when_it_is_chosen(engine, monkeypatch):

@@ -19,7 +19,7 @@ SHORT_WINDOW = 4
 
 
 def acceptance_figure(rounds: Sequence[RoundStats]) -> go.Figure:
-    """Draw the rolling acceptance rate by round, 0 to 100 %; no line where nothing is drafted."""
+    """Draw the rolling acceptance rate by round, 0 to 100%; no line where nothing is drafted."""
     drafted = _rolling_count([stats.drafted for stats in rounds])
     rates = rolling_acceptance(rounds, WINDOW)
     values = [100 * rate if known else None for rate, known in zip(rates, drafted, strict=True)]
@@ -33,8 +33,8 @@ def speedup_figure(rounds: Sequence[RoundStats], plain_tokens_per_second: float)
     speeds = rolling_speed(rounds, WINDOW) if known else []
     values = [_finite(ratio(speed, plain_tokens_per_second)) for speed in speeds]
     top = max(2.1, 1.15 * max(filter(None, values), default=0.0))
-    y_axis = {"range": [0, top], "ticksuffix": f" {TIMES}", "nticks": 4}
-    note = "" if values else "no rounds yet" if known else "no plain speed to compare with"
+    y_axis = {"range": [0, top], "ticksuffix": TIMES, "nticks": 4}
+    note = "" if values else "no rounds yet" if known else "no plain speed<br>to compare with"
     return _figure(values, y_axis, unit=TIMES, note=note, plain=1.0)
 
 
@@ -46,7 +46,7 @@ def draft_length_figure(rounds: Sequence[RoundStats]) -> go.Figure:
     if not any(drafted):
         note = "nothing was drafted" if rounds else "no rounds yet"
         return _figure([], y_axis, unit="", note=note)
-    return _figure(accepted, y_axis, unit="accepted", above=drafted, above_unit="drafted")
+    return _figure(accepted, y_axis, unit=" accepted", above=drafted, above_unit=" drafted")
 
 
 def _figure(
@@ -86,7 +86,7 @@ def _line(
         "y": values,
         "mode": "lines",
         "line": {"color": color, "width": 2},
-        "hovertemplate": f"round %{{x}}: %{{y:.2f}} {unit}<extra></extra>",
+        "hovertemplate": f"round %{{x}}: %{{y:.2f}}{unit}<extra></extra>",
     }
 
 

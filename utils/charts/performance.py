@@ -66,7 +66,7 @@ def speeds_figure(speeds: Sequence[tuple[int, float, float]]) -> go.Figure:
 
 
 def places_figure(places: Sequence[Place]) -> go.Figure:
-    """Draw the share of drafted tokens that was kept, by place in the draft, 0 to 100 %."""
+    """Draw the share of drafted tokens that was kept, by place in the draft, 0 to 100%."""
     bars = _bars(
         [place.number for place in places],
         [100 * place.rate for place in places],

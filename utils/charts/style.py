@@ -16,7 +16,7 @@ LINE, REFERENCE, NEUTRAL = "#0d9488", "#d9622b", "#7c8894"
 FILL, FAINT, GRID = "rgba(13,148,136,.13)", "rgba(124,136,148,.5)", "rgba(124,136,148,.22)"
 # As on the page, by the name of the theme.
 WORDS = {"light": "#3d403f", "dark": "#bdc0bf"}
-PERCENT = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0 %", "50 %", "100 %"]}
+PERCENT = {"range": [0, 104], "tickvals": [0, 50, 100], "ticktext": ["0%", "50%", "100%"]}
 
 
 def frame(

@@ -7,9 +7,17 @@ from collections.abc import Mapping, Sequence
 from config import EMBEDDED, LOOKUP
 from utils.chat.wording import TIMES, Badge, figure, sentence
 from utils.draft_ranking import RankedDraft
+from utils.vocabulary_map import Fit
 
-# By model and draft: tokens a second, speedup, and the number of answers.
-Speeds = Mapping[tuple[str, str], tuple[float, float, int]]
+# Tokens a second, speedup, and the number of answers; by model and draft.
+Speed = tuple[float, float, int]
+Speeds = Mapping[tuple[str, str], Speed]
+# How much another vocabulary has in common is in the draft's label.
+VOCABULARIES: dict[Fit, str] = {
+    "same": "the vocabulary of the target",
+    "tokens": "drafts in the tokens that both vocabularies have",
+    "text": "writes text, which is tokenized for the target",
+}
 
 
 def draft_badge(draft: RankedDraft) -> Badge:
@@ -26,15 +34,18 @@ def draft_name(draft: RankedDraft) -> str:
     return f"{draft.rank}. {draft.label}" if draft.is_usable else draft.label
 
 
-def draft_facts(draft: RankedDraft, target: str, speeds: Speeds) -> str:
-    """Return what was found out about a draft: measured speed, vocabulary, and whether it works."""
-    facts = [_measured(speeds.get((target, draft.name)))]
+def draft_facts(draft: RankedDraft, known: Speed | None, fit: Fit | None) -> str:
+    """Return what was found out about a draft: speed in kept answers, vocabulary, if it works.
+
+    Empty where nothing is left to tell; `known` and `fit` are None where nobody knows.
+    """
+    facts = [_measured(known, is_ranked_by_it=draft.is_measured and draft.is_usable)]
     if draft.name != LOOKUP and draft.verdict != "unfit":
-        # Where there is little in common, its sentence says so.
-        facts.append("" if draft.warning else _vocabulary(draft.overlap))
+        facts.append(VOCABULARIES[fit] if fit else "")
         if draft.name != EMBEDDED:
             facts.append("tried: it works" if draft.was_tried else "not tried yet")
-    return sentence("; ".join(filter(None, facts)))
+    said = "; ".join(filter(None, facts))
+    return sentence(said) if said else ""
 
 
 def suggestion_sentence(target: str, name: str, drafts: Sequence[RankedDraft]) -> str:
@@ -58,17 +69,16 @@ def lacks_draft(drafts: Sequence[RankedDraft]) -> bool:
     )
 
 
-def _measured(known: tuple[float, float, int] | None) -> str:
+def _measured(known: Speed | None, *, is_ranked_by_it: bool) -> str:
+    """Say how fast the answers of chats were.
+
+    What ranks it is another record, of all answers, which its sentence tells: no second speedup
+    beside that one.
+    """
     if known is None:
-        return "not measured in answers yet"
+        return "" if is_ranked_by_it else "not measured in answers yet"
     tokens_per_second, speedup, answers = known
-    said = f"measured: {figure(tokens_per_second)} tokens/s"
-    if speedup:
+    said = f"{figure(tokens_per_second)} tokens/s"
+    if speedup and not is_ranked_by_it:
         said += f", {speedup:.2f}{TIMES} plain"
-    return f"{said}, in {answers} answer{'' if answers == 1 else 's'}"
-
-
-def _vocabulary(overlap: float) -> str:
-    if overlap == 1:
-        return "the vocabulary of the target"
-    return f"{min(99, round(100 * overlap))}% of the vocabulary in common"
+    return f"measured in {answers} kept answer{'' if answers == 1 else 's'}: {said}"

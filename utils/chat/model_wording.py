@@ -165,7 +165,7 @@ def _stage(name: str, loading: Loading, engine: EngineHealth) -> str:
 
 def stage_line(engine: EngineHealth) -> str:
     """Say what is being done while a target is loaded, and how far that is."""
-    share = "" if engine.stage_share is None else f", {100 * engine.stage_share:.0f} %"
+    share = "" if engine.stage_share is None else f", {engine.stage_share:.0%}"
     return f"{engine.stage or 'a moment'}{share}"
 
 
@@ -222,7 +222,7 @@ def _processor(running: RunningModel) -> str:
     if not running.gpu_bytes or not running.size_bytes:
         return "on the processor"
     share = min(1.0, running.gpu_bytes / running.size_bytes)
-    return "all on the GPU" if share > 0.995 else f"{100 * share:.0f} % on the GPU"
+    return "all on the GPU" if share > 0.995 else f"{share:.0%} on the GPU"
 
 
 def _stay(expires_at: datetime | None, now: datetime) -> str:

@@ -156,7 +156,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How many times as fast `faster` is as the other, with a 95 % interval where there is one.
+    """How many times as fast `faster` is as the other, with a 95% interval where there is one.
 
     An interval that holds 1 shows no difference.
     """

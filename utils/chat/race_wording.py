@@ -135,7 +135,7 @@ def verdict_sentence(race: RaceSnapshot) -> str:
             "each to say."
         )
     low, high = found.interval
-    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    interval = f"95% interval {low:.2f} to {high:.2f}"
     if found.is_clear:
         return f"{faster} is {times} as fast as {slower} here ({interval}, {runs} runs each)."
     return (
@@ -165,9 +165,11 @@ def divergence_sentence(race: RaceSnapshot, parted: Divergence) -> str:
         f"{side.upper()} wrote {_quoted(piece)}" if piece else f"{side.upper()} ended"
         for side, piece in zip(SIDES, parted.pieces, strict=True)
     ]
+    # Logits are those of a token; without them, no shared one may mean that nobody told of any.
+    is_at_token = parted.shared_tokens or parted.logits is not None
     place = (
         f"token {parted.shared_tokens + 1}"
-        if parted.shared_tokens
+        if is_at_token
         else f"character {parted.shared_chars + 1}"
     )
     sentences = [f"The texts part at {place}: {written[0]}, {written[1]}."]
@@ -182,6 +184,18 @@ def divergence_sentence(race: RaceSnapshot, parted: Divergence) -> str:
     elif parted.problem:
         sentences.append(f"The logits there are not known: {parted.problem}.")
     return " ".join([*sentences, *_causes(race, parted)])
+
+
+def loose_verifier(request: RaceRequest) -> str:
+    """Return the name of a verifier that keeps no single text here; empty where texts are to match.
+
+    It keeps the distribution of answers.
+    """
+    if request.sampling.is_greedy or any(request.entrant(s).arm == "ollama" for s in SIDES):
+        return ""
+    drafting = [request.entrant(s).speculative for s in SIDES]
+    loose = (VERIFIERS.get(one.verifier, "") for one in drafting if one.enabled)
+    return next(filter(None, loose), "")
 
 
 def speeds(race: RaceSnapshot) -> str:
@@ -237,14 +251,11 @@ def _causes(race: RaceSnapshot, parted: Divergence) -> list[str]:
         return ["Ollama may round otherwise from run to run."]
     if any(entrant.arm == "ollama" for entrant in entrants):
         return ["Ollama may round and cut the prompt otherwise than the engine."]
-    drafting = [entrant.speculative for entrant in entrants if entrant.speculative.enabled]
-    if not is_greedy:
-        for speculative in drafting:
-            if name := VERIFIERS.get(speculative.verifier):
-                return [
-                    f"That is to be expected: {name} keeps the distribution of answers, not the "
-                    "text of each."
-                ]
+    if name := loose_verifier(race.request):
+        return [
+            f"That is to be expected: {name} keeps the distribution of answers, not the text of "
+            "each."
+        ]
     if is_greedy and parted.gap is not None and parted.gap > ROUNDING:
         return ["That is more than rounding explains: keep the JSON of this comparison."]
     if parted.problem and not is_greedy:

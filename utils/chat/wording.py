@@ -92,7 +92,7 @@ def pull_line(pull: PullSnapshot) -> str:
     if pull.state == "pulling":
         if pull.total_bytes and pull.share < 1:
             sizes = size_share(pull.done_bytes, pull.total_bytes)
-            return f"pulling {pull.name}: {100 * pull.share:.0f} %, {sizes}"
+            return f"pulling {pull.name}: {pull.share:.0%}, {sizes}"
         return f"pulling {pull.name}: {pull.status or 'asking for it'}"
     beginning = {"waiting": "waiting to pull", "done": "pulled", "cancelled": "stopped pulling"}
     return f"{beginning[pull.state]} {pull.name}"

@@ -15,7 +15,7 @@ RETRY_TOKENS, FIRST_PROBE_TOKENS, LAST_PROBE_TOKENS = 4, 16, 512
 CATCH_UP_SHARE = 0.25
 TOLD_TOKENS = 3
 MOST_FOR_A_DRAFT = 0.4
-# Plain decoding is timed again after so many tokens, which takes some 1 % of the time. The first of
+# Plain decoding is timed again after so many tokens, which takes some 1% of the time. The first of
 # its rounds finds what a draft left in the processor's caches.
 PLAIN_ROUNDS, PLAIN_TOKENS = 4, 384
 # What the processor's caches do to short passes shows only amid other work, not while calibrating:
@@ -91,7 +91,7 @@ class DraftingRecord:
         return CATCH_UP_SHARE * max(0, lag - 2)
 
     def may_probe(self, lag: int) -> bool:
-        """Tell whether it is time to see if drafting pays by now, within 2 % of all time."""
+        """Tell whether it is time to see if drafting pays by now, within 2% of all time."""
         if self._since_probe < self._probe_gap and not self.follows_up:
             return False
         likely_loss_s = self.draft_cost.seconds(3 + self.catch_up_share(lag))

@@ -74,9 +74,9 @@ class Sample:
 class Effect:
     """Speculative against standard: a factor for ratios, else a difference.
 
-    `low` and `high` hold it at 95 %; None where too few browsers took part. `planned_answers` is
-    how many answers, of browsers like these, show a factor of 1.2 with a power of 80 %; it is
-    None where that cannot be told yet. `is_clear`: the difference is certain at 99.9 %, which may
+    `low` and `high` hold it at 95%; None where too few browsers took part. `planned_answers` is
+    how many answers, of browsers like these, show a factor of 1.2 with a power of 80%; it is
+    None where that cannot be told yet. `is_clear`: the difference is certain at 99.9%, which may
     end an experiment before its plan (Haybittle 1971, Peto 1976).
     """
 

@@ -22,7 +22,6 @@ from utils.storage.votes import Vote
 
 NOTHING = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
-PERCENT = "\N{NARROW NO-BREAK SPACE}%"
 _UNITS = {"tokens_per_second": figure, "ttft_s": duration, "answer_s": duration}
 
 
@@ -41,7 +40,7 @@ def rollout_sentence(rollout: Rollout) -> str:
     if rollout.percent is None:
         return "No experiment runs: whether answers are drafted is each user's own choice."
     return (
-        f"An experiment runs: about {rollout.percent}{PERCENT} of the browsers draft, chosen by "
+        f"An experiment runs: about {rollout.percent}% of the browsers draft, chosen by "
         "chance, and each stays what it is."
     )
 
@@ -89,7 +88,7 @@ def _decided(speed: Effect) -> Verdict:
     value, low, high = (
         1.0 if known is None else known for known in (speed.value, speed.low, speed.high)
     )
-    interval = f"{low:.2f} to {high:.2f}{TIMES} with {LEVEL:.0%} confidence".replace("%", PERCENT)
+    interval = f"{low:.2f} to {high:.2f}{TIMES} with {LEVEL:.0%} confidence"
     if low > 1 or high < 1:
         return Verdict(
             f"Drafting makes answers {'faster' if low > 1 else 'slower'}: {value:.2f}{TIMES} the "
@@ -109,7 +108,7 @@ def plan_sentence() -> str:
     return (
         f"With the answers asked for, a difference of {share(SMALLEST_EFFECT)} in speed shows in "
         f"{share(POWER)} of such experiments. Before, only what is certain at "
-        f"{100 * EARLY_LEVEL:.1f}{PERCENT} counts. Answers of one browser count as related."
+        f"{EARLY_LEVEL:.1%} counts. Answers of one browser count as related."
     )
 
 
@@ -196,7 +195,7 @@ def share_interval(part: int, whole: int) -> tuple[float, float]:
 
 def share(value: float) -> str:
     """Return a share in percent."""
-    return f"{100 * value:.0f}{PERCENT}"
+    return f"{value:.0%}"
 
 
 def counted(count: int, thing: str) -> str:
