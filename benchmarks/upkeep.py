@@ -16,15 +16,17 @@ from benchmarks.comparison import Setting
 from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
 from config import ModelOptions, SamplingParams
 from utils.engine.memory import resident_bytes
+from utils.llama import session
 from utils.llama.gguf_header import estimate_memory_bytes, read_header
 from utils.llama.library import native
 from utils.prompt_suite import Suite
 
-NATIVE_CALLS = (
-    "llama_decode",
-    "llama_get_logits",
-    "llama_memory_seq_rm",
-    "llama_memory_seq_pos_max",
+# Where the round loop finds what it calls of llama.cpp.
+NATIVE_CALLS: tuple[tuple[Any, str], ...] = (
+    (native, "llama_decode"),
+    (session, "logits_address"),
+    (native, "llama_memory_seq_rm"),
+    (native, "llama_memory_seq_pos_max"),
 )
 QUESTION = "What is speculative decoding?"
 TOKENS = 64
@@ -35,11 +37,11 @@ class NativeClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self._originals = {name: getattr(native, name) for name in NATIVE_CALLS}
+        self._originals = [getattr(place, name) for place, name in NATIVE_CALLS]
 
     def __enter__(self) -> Self:
-        for name, original in self._originals.items():
-            setattr(native, name, self._timed(original))
+        for (place, name), original in zip(NATIVE_CALLS, self._originals, strict=True):
+            setattr(place, name, self._timed(original))
         return self
 
     def __exit__(
@@ -48,8 +50,8 @@ class NativeClock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for name, original in self._originals.items():
-            setattr(native, name, original)
+        for (place, name), original in zip(NATIVE_CALLS, self._originals, strict=True):
+            setattr(place, name, original)
 
     def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any) -> Any:

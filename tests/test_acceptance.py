@@ -25,7 +25,7 @@ def test_rates_are_calibrated_to_what_happens():
 
     for _ in range(20_000):
         margin = rng.expovariate(0.5)
-        acceptance.learn(margin, was_kept=rng.random() < truth(margin))
+        acceptance.learn([(margin, rng.random() < truth(margin))])
     outcomes: dict[float, list[tuple[float, bool]]] = {}
     for _ in range(20_000):
         margin = rng.expovariate(0.5)
@@ -40,10 +40,8 @@ def test_rates_are_calibrated_to_what_happens():
 
 def test_older_tokens_fade():
     acceptance = Acceptance([], [0.5])
-    for _ in range(2000):
-        acceptance.learn(0, was_kept=True)
-    for _ in range(600):
-        acceptance.learn(0, was_kept=False)
+    acceptance.learn([(0, True)] * 2000)
+    acceptance.learn([(0, False)] * 600)
     assert acceptance.rate(0) < 0.3
     assert acceptance.newest < 0.01
     assert acceptance.expected < 0.15
@@ -53,8 +51,7 @@ def test_an_answer_says_soon_what_to_expect_of_it_and_the_next_one_begins_with_w
     acceptance = Acceptance([], [0.5])
     for rate in (0.9, 0.3) * 40:
         acceptance.begin_answer()
-        for index in range(30):
-            acceptance.learn(0, was_kept=index % 10 < 10 * rate)
+        acceptance.learn((0, index % 10 < 10 * rate) for index in range(30))
         assert acceptance.expected == pytest.approx(rate, abs=0.15)
     acceptance.begin_answer()
     assert acceptance.expected == pytest.approx(0.6, abs=0.05)
@@ -64,8 +61,7 @@ def test_the_first_answers_say_at_once_what_is_usual():
     acceptance = Acceptance([], [0.5])
     for _ in range(3):
         acceptance.begin_answer()
-        for _ in range(150):
-            acceptance.learn(0, was_kept=True)
+        acceptance.learn([(0, True)] * 150)
     acceptance.begin_answer()
     assert acceptance.expected > 0.95
 
@@ -73,7 +69,7 @@ def test_the_first_answers_say_at_once_what_is_usual():
 def test_an_answer_with_a_single_draft_changes_little_of_what_is_usual():
     acceptance = Acceptance([], [0.5])
     before = acceptance.expected
-    acceptance.learn(0, was_kept=False)
+    acceptance.learn([(0, False)])
     acceptance.begin_answer()
     assert 0.98 * before < acceptance.expected < before
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 PRIOR_TOKENS = 8.0
 MEMORY_TOKENS = 400.0
+FADE = 1 - 1 / MEMORY_TOKENS
 FIRST_GUESS = 0.85
 NEWEST_SHARE = 0.04
 # What an answer shows counts as much as what is usual after so many tokens, and fades with others.
 USUAL_TOKENS, ANSWER_TOKENS = 10.0, 60.0
+ANSWER_FADE = 1 - 1 / ANSWER_TOKENS
 # What is usual is what so many answers showed; the first guess counts as one.
 USUAL_ANSWERS = 5.0
 
@@ -63,19 +65,18 @@ class Acceptance:
         """Return the probability that a token with this feature is kept."""
         return self._rates[bisect_right(self._edges, feature)]
 
-    def learn(self, feature: float, *, was_kept: bool) -> None:
-        """Take in one token that the target judged."""
-        index = bisect_right(self._edges, feature)
-        fade = 1 - 1 / MEMORY_TOKENS
-        seen = self._seen[index] = self._seen[index] * fade + 1
-        kept = self._kept[index] = self._kept[index] * fade + was_kept
-        self._rates[index] = kept / seen
-        self._newest += NEWEST_SHARE * (was_kept - self._newest)
-        answer_fade = 1 - 1 / ANSWER_TOKENS
-        self._usual_tokens *= answer_fade
-        self._answer_kept = self._answer_kept * answer_fade + was_kept
-        self._answer_seen = self._answer_seen * answer_fade + 1
-        self.observed += 1
+    def learn(self, judged: Iterable[tuple[float, bool]]) -> None:
+        """Take in tokens that the target judged: the feature of each, and whether it was kept."""
+        for feature, was_kept in judged:
+            index = bisect_right(self._edges, feature)
+            seen = self._seen[index] = self._seen[index] * FADE + 1
+            kept = self._kept[index] = self._kept[index] * FADE + was_kept
+            self._rates[index] = kept / seen
+            self._newest += NEWEST_SHARE * (was_kept - self._newest)
+            self._usual_tokens *= ANSWER_FADE
+            self._answer_kept = self._answer_kept * ANSWER_FADE + was_kept
+            self._answer_seen = self._answer_seen * ANSWER_FADE + 1
+            self.observed += 1
 
     def curve(self) -> list[tuple[float, float]]:
         """Return the lower edge and the rate of each bin."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class CostTable:
         self._depths = sorted(measured)[:2]
         self._tables = [_by_width(measured[depth], max_width) for depth in self._depths]
         # The first is that of plain passes, then those of widths 1, 2...
-        self._corrections = np.ones(max_width + 1)
+        self._corrections = [1.0] * (max_width + 1)
         self._notes = [0] * (max_width + 1)
         # How much longer than known the newest plain passes took.
         self._plain: deque[float] = deque(maxlen=PLAIN_PASSES)
@@ -119,7 +118,7 @@ class CostTable:
             surprise = _lessened(slowness / self.pace)
             self._correct(slice(place, place + 1), surprise**WIDTH_SHARE)
             return
-        surprise = slowness / median(self._plain)
+        surprise = slowness / sorted(self._plain)[PLAIN_PASSES // 2]
         if place > 1:
             self._several_notes += 1
             share = max(SEVERAL_SHARE, FIRST_SHARE / self._several_notes)
@@ -133,8 +132,8 @@ class CostTable:
         self._correct(slice(place, place + 1), _part(surprise, share, least))
 
     def _correct(self, places: slice, factor: float) -> None:
-        self._corrections[places] *= factor
-        self._seconds[places] = [factor * seconds for seconds in self._seconds[places]]
+        for known in (self._corrections, self._seconds):
+            known[places] = [factor * value for value in known[places]]
 
     @property
     def depths(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from utils.model_session import FloatArray
 from utils.truncation import truncated
 
 MOST_ONE_BY_ONE = 12
+KEPT_CERTAINTIES = 1024
 MASK = 2**64 - 1
 _ALL = np.array([1.0])
 _ALL.flags.writeable = False
@@ -34,10 +36,14 @@ class Distribution:
     token_ids: NDArray[np.int64]
     probabilities: NDArray[np.float64]
 
-    @classmethod
-    def certain(cls, token_id: int) -> Distribution:
+    @staticmethod
+    @lru_cache(KEPT_CERTAINTIES)
+    def certain(token_id: int) -> Distribution:
         """Return the distribution in which one token has all the mass."""
-        return cls(np.array([token_id]), _ALL)
+        # What is drafted is mostly what the target picks, and the same words come again.
+        token_ids = np.array([token_id])
+        token_ids.flags.writeable = False
+        return Distribution(token_ids, _ALL)
 
     @classmethod
     def of_weights(cls, token_ids: NDArray[np.int64], weights: NDArray[np.float64]) -> Distribution:
@@ -45,7 +51,7 @@ class Distribution:
         if np.count_nonzero(weights) < len(weights):
             kept = weights > 0
             token_ids, weights = token_ids[kept], weights[kept]
-        return cls(token_ids, weights / weights.sum())
+        return cls(token_ids, weights / np.add.reduce(weights))
 
     def at(self, token_id: int) -> float:
         """Return the probability of one token."""
@@ -172,38 +178,42 @@ class SharedNoise:
 
     def pick(self, distribution: Distribution, position: int) -> int:
         """Draw the token at `position`."""
-        if len(distribution.token_ids) == 1:
-            return int(distribution.token_ids[0])
-        return int(distribution.token_ids[self.waiting_times(distribution, position).argmin()])
+        token_ids = distribution.token_ids
+        if len(token_ids) == 1:
+            return int(token_ids[0])
+        return int(token_ids[self.waiting_times(distribution, position).argmin()])
 
     def pick_clearly(self, distribution: Distribution, position: int) -> tuple[int, float]:
         """Draw the token at `position`, and say by what logarithm the runner-up was behind."""
-        if len(distribution.token_ids) == 1:
-            return int(distribution.token_ids[0]), math.inf
+        token_ids = distribution.token_ids
+        if len(token_ids) == 1:
+            return int(token_ids[0]), math.inf
         times = self.waiting_times(distribution, position)
-        best = int(times.argmin())
+        best = times.argmin()
         first = float(times[best])
         times[best] = math.inf
-        return int(distribution.token_ids[best]), math.log(float(times.min()) / first)
+        return int(token_ids[best]), math.log(float(times[times.argmin()]) / first)
 
     def waiting_times(self, distribution: Distribution, position: int) -> NDArray[np.float64]:
         """Return the time at which each token would win, in the order of its ids."""
         key = (self._seed + position * 0xD1B54A32D192ED03) & MASK
         token_ids = distribution.token_ids
         if len(token_ids) <= MOST_ONE_BY_ONE:
-            bits = np.array([_mix(token_id, key) for token_id in token_ids.tolist()])
+            few = [_mix(token_id, key) for token_id in token_ids.tolist()]
+            waits = np.array([-math.log((bits + 0.5) * 2.0**-53) for bits in few])
         else:
-            bits = _mix_all(token_ids.astype(np.uint64), np.uint64(key))
-        times: NDArray[np.float64] = -np.log((bits + 0.5) * 2.0**-53) / distribution.probabilities
+            many = _mix_all(token_ids.astype(np.uint64), np.uint64(key))
+            waits = -np.log((many + 0.5) * 2.0**-53)
+        times: NDArray[np.float64] = waits / distribution.probabilities
         return times
 
 
-def _mix(token_id: int, key: int) -> float:
+def _mix(token_id: int, key: int) -> int:
     """Return 53 random bits: the finaliser of splitmix64 over the id's place in its sequence."""
     bits = (token_id * 0x9E3779B97F4A7C15 + key) & MASK
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK
-    return float((bits ^ (bits >> 31)) >> 11)
+    return (bits ^ (bits >> 31)) >> 11
 
 
 def _mix_all(bits: NDArray[np.uint64], key: np.uint64) -> NDArray[np.float64]:

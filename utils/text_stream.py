@@ -5,9 +5,9 @@ Every token pushed is released exactly once and in order; only its text may wait
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from encodings.utf_8 import IncrementalDecoder
 
 from utils.events import Token, TokenSource
 
@@ -22,7 +22,7 @@ class TextStream:
     def __init__(self, stop: Sequence[str] = ()) -> None:
         self.stopped = False
         self._stop = tuple(text for text in stop if text)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = IncrementalDecoder(errors="replace")
         self._held: list[Token] = []
         self._pending = ""
 
@@ -35,8 +35,11 @@ class TextStream:
         """Take in a token and return those whose text is settled."""
         if self.stopped:
             return [Token(token_id, "", source, time_s)]
-        token = Token(token_id, self._decoder.decode(piece), source, time_s)
-        if not (self._stop or self._held or self._decoder.getstate()[0]):
+        # Most pieces need no decoder, which takes longer than all else here.
+        is_plain = piece.isascii() and not self._decoder.buffer
+        text = piece.decode("ascii") if is_plain else self._decoder.decode(piece)
+        token = Token(token_id, text, source, time_s)
+        if not (self._stop or self._held or self._decoder.buffer):
             return [token]
         self._take(token)
         if self._cut():
@@ -82,8 +85,7 @@ class TextStream:
             if length > safe:
                 break
             count += 1
-        undecoded = self._decoder.getstate()[0]
-        return min(count, len(self._held) - 1) if undecoded else count
+        return min(count, len(self._held) - 1) if self._decoder.buffer else count
 
     def _begun_length(self) -> int:
         """Length of the longest end of the held text that may begin a stop text."""

@@ -72,7 +72,7 @@ def _nucleus_near(
     others = max(0, most - len(near)) * math.exp(float(cut) - top)
     values = logits[near]
     weights = np.exp(values.astype(np.float64) - top)
-    if top_p * (float(weights.sum()) + others) < 1 - ROUNDING:
+    if top_p * (float(np.add.reduce(weights)) + others) < 1 - ROUNDING:
         best = int(values.argmax())
         return near[best : best + 1]
     order = (-values).argsort(kind="stable")[:most]

@@ -25,9 +25,8 @@ def costs() -> CostTable:
 
 
 def learnt(record: DraftingRecord, *, was_kept: bool, tokens: int = 500) -> DraftingRecord:
-    for _ in range(tokens):
-        record.margins.learn(1.0, was_kept=was_kept)
-        record.matches.learn(4, was_kept=was_kept)
+    record.margins.learn([(1.0, was_kept)] * tokens)
+    record.matches.learn([(4, was_kept)] * tokens)
     return record
 
 

@@ -72,9 +72,7 @@ class ModelDrafter:
         # Nobody learns from what is drafted at a fixed length.
         logits = self._read(token_ids, pending, None if wants_more is always else picker)
         while True:
-            token_id, distribution, margin = picker.pick(
-                logits[: self._columns], token_ids, drafted
-            )
+            token_id, distribution, margin = picker.pick(logits, token_ids, drafted)
             if not self._knows(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
             drafted.append(token_id)
@@ -82,7 +80,7 @@ class ModelDrafter:
             enough = not wants_more(margin) or len(drafted) == limit
             if enough or picker.is_end(token_id):
                 return Draft(tuple(drafted), tuple(distributions))
-            logits = session.decode([token_id], rows=1)[0]
+            logits = session.decode([token_id], rows=1)[0, : self._columns]
 
     def catch_up(self, token_ids: Sequence[int], picker: Picker) -> Iterator[Hindsight]:
         """Read what is not read but the last token, in pieces; judge those of the answer."""
@@ -102,11 +100,11 @@ class ModelDrafter:
         """Decode the tokens from `pending` on, and look back; return the logits after them."""
         emitted = len(token_ids) - max(self._prompt_tokens, pending + 1)
         if picker is None or not self._looks_back or emitted < LOOK_BACK_TOKENS:
-            only: FloatArray = self._session.decode(token_ids[pending:], rows=1)[0]
+            only: FloatArray = self._session.decode(token_ids[pending:], rows=1)[0, : self._columns]
             return only
         looked = min(emitted, MOST_LOOKED_BACK)
-        rows = self._session.decode(token_ids[pending:], rows=1 + looked)
-        self.hindsight = picker.look_back(rows[:-1, : self._columns], token_ids)
+        rows = self._session.decode(token_ids[pending:], rows=1 + looked)[:, : self._columns]
+        self.hindsight = picker.look_back(rows[:-1], token_ids)
         logits: FloatArray = rows[-1]
         return logits
 

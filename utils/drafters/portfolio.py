@@ -17,7 +17,7 @@ from utils.drafters.protocol import Picker, SteeredDrafter
 from utils.drafters.record import SHORT_PASS_S, DraftingRecord
 from utils.errors import DraftError
 from utils.events import Mode
-from utils.model_session import DecodeAborted
+from utils.model_session import DecodeAborted, common_prefix
 from utils.performance_monitor import RoundStats
 from utils.sampling import Distribution
 from utils.token_validator import Draft
@@ -59,8 +59,8 @@ class Portfolio:
         self._prompt_tokens = 0
         self._copied: list[int] = []
         self._match_length = 0
-        # What each drafted token was judged by: the model's margin, or the length of a match.
-        self._features: list[tuple[bool, float]] = []
+        # What each token was judged by: the margin of the model's, the length of a match of others.
+        self._features: list[float] = []
         self._drafted = 0
         self._lagged = self._was_asked = self._is_warm = self._probes = False
         self._quiet_tokens = self._rested = 0
@@ -99,7 +99,7 @@ class Portfolio:
         if model_rate > copy_rate:
             return self._draft(token_ids, cap, picker, model_rate)
         if length:
-            self._features += [(False, self._match_length + n) for n in range(length)]
+            self._features += range(self._match_length, self._match_length + length)
             return Draft(tuple(self._copied[:length]))
         lag = self._lag(token_ids)
         if self._model and not self._must_wait(token_ids, lag) and self._record.may_probe(lag):
@@ -113,10 +113,9 @@ class Portfolio:
         """Learn from a round: what was emitted, what was kept, and what a pass so wide took."""
         record = self._record
         record.note_round(stats, pass_s, width, was_probe=self._probes)
-        self._learn_kept(stats)
-        emitted = token_ids[len(token_ids) - stats.emitted :]
-        if self._copied and not (self._features and not self._features[0][0]):
-            self._learn_in_shadow(emitted)
+        self._learn_kept(stats.accepted)
+        if self._copied and (self._drafted or not self._features):
+            self._learn_in_shadow(token_ids[len(token_ids) - stats.emitted :])
         if self._was_asked:
             self._was_asked = False
             if self._drafted and self._is_warm and not self._lagged:
@@ -131,8 +130,7 @@ class Portfolio:
         """
         pieces = self._guard(lambda model: model.catch_up(token_ids, picker)) or iter(())
         while (judged := self._guard(lambda _model: next(pieces, None))) is not None:
-            for margin, is_right in judged:
-                self._record.margins.learn(margin, was_kept=is_right)
+            self._record.margins.learn(judged)
             yield
 
     def _rate_of_copy(self, cap: int) -> tuple[int, float]:
@@ -171,7 +169,9 @@ class Portfolio:
             survival *= rate
             tokens += survival
             draft_s += step_s
-            best = max(best, tokens / (pass_s[count] + tokens * token_s + draft_s))
+            expected = tokens / (pass_s[count] + tokens * token_s + draft_s)
+            if expected > best:
+                best = expected
         return best if best > self._rate_to_beat() else 0.0
 
     def _rate_to_beat(self) -> float:
@@ -213,7 +213,7 @@ class Portfolio:
 
         def wants_more(margin: float) -> bool:
             nonlocal survival
-            features.append((True, margin))
+            features.append(margin)
             survival *= rate(margin)
             gains.append(gains[-1] + net * survival)
             count, ahead, gain = len(features), survival, 0.0
@@ -227,13 +227,12 @@ class Portfolio:
 
         self._was_asked = True
         draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
-        for margin, is_right in self._model.hindsight if self._model else ():
-            record.margins.learn(margin, was_kept=is_right)
+        record.margins.learn(self._model.hindsight if self._model else ())
         if draft is None or not draft.token_ids:
             features.clear()
             if draft is not None:
                 # Nothing came of it: as bad as a wrong guess, or it would be tried for ever.
-                record.margins.learn(0.0, was_kept=False)
+                record.margins.learn([(0.0, False)])
             return Draft()
         drafted = list(draft.token_ids)
         self._drafted = len(drafted)
@@ -242,9 +241,10 @@ class Portfolio:
             for offset in range(len(copied)):
                 survival *= record.matches.rate(match + offset)
                 gains.append(gains[-1] + net * survival)
-                features.append((False, match + offset))
+                features.append(match + offset)
             drafted += copied
-        best = max(range(len(drafted) + 1), key=lambda count: gains[count] - worth[count])
+        worths = [gains[count] - worth[count] for count in range(len(drafted) + 1)]
+        best = worths.index(max(worths))
         if self._probes:
             best = max(best, len(draft.token_ids))
         del features[best:]
@@ -252,18 +252,17 @@ class Portfolio:
         distributions = (*(draft.distributions or ()), *copies)
         return Draft(tuple(drafted[:best]), distributions[:best])
 
-    def _learn_kept(self, stats: RoundStats) -> None:
-        record = self._record
-        for index, (is_model, feature) in enumerate(self._features[: stats.accepted + 1]):
-            judge = record.margins if is_model else record.matches
-            judge.learn(feature, was_kept=index < stats.accepted)
+    def _learn_kept(self, accepted: int) -> None:
+        features = self._features[: accepted + 1]
+        judged = [(feature, index < accepted) for index, feature in enumerate(features)]
+        self._record.margins.learn(judged[: self._drafted])
+        self._record.matches.learn(judged[self._drafted :])
 
     def _learn_in_shadow(self, emitted: Sequence[int]) -> None:
-        matches, length = self._record.matches, self._match_length
-        for offset, (copied, token_id) in enumerate(zip(self._copied, emitted, strict=False)):
-            matches.learn(length + offset, was_kept=copied == token_id)
-            if copied != token_id:
-                return
+        right = common_prefix(self._copied, emitted)
+        judged = min(right + 1, len(self._copied), len(emitted))
+        length = self._match_length
+        self._record.matches.learn([(length + n, n < right) for n in range(judged)])
 
     def _lag(self, token_ids: Sequence[int]) -> int:
         return self._model.lag(token_ids) if self._model is not None else 0

@@ -19,7 +19,18 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 from llama_cpp import llama_cpp as native
 
-__all__ = ["has_gpu", "library_version", "native", "system_info", "take_errors"]
+__all__ = [
+    "has_gpu",
+    "library_version",
+    "logits_address",
+    "native",
+    "system_info",
+    "take_errors",
+]
+# As `llama_get_logits`, whose pointer takes longer to look at than to get.
+logits_address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(
+    ctypes.cast(native.llama_get_logits, ctypes.c_void_p).value or 0
+)
 _INFO, _ERROR, _CONTINUES = 2, 4, 5
 _errors: deque[str] = deque(maxlen=8)
 _continued = [_INFO]

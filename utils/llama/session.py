@@ -7,6 +7,7 @@ position, so everything is checked here before it is called. A context belongs t
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable, Sequence
 from threading import get_ident
 from time import perf_counter
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import ModelError
-from utils.llama.library import native, take_errors
+from utils.llama.library import logits_address, native, take_errors
 from utils.llama.thread_choice import ThreadChoice
 from utils.model_session import DecodeAborted, FloatArray
 
@@ -49,8 +50,9 @@ class LlamaSession:
         self._memory = native.llama_get_memory(context)
         self._owner = get_ident()
         self._cached: list[int] = []
-        self._positions = np.arange(n_ctx, dtype=np.int32)
-        self._logits = np.empty((0, n_vocab), np.float32)
+        self._positions = memoryview(array("i", range(n_ctx)))
+        # Views of the first 0, 1, 2... rows.
+        self._logits: list[FloatArray] = [np.empty((0, n_vocab), np.float32)]
         self._logits_address = 0
         self._stop_error: BaseException | None = None
         self._threads = native.llama_n_threads(context), native.llama_n_threads_batch(context)
@@ -159,29 +161,29 @@ class LlamaSession:
             self._check_owner()
             native.llama_batch_free(self._batch)
             self._context = None
-            self._logits = np.empty((0, self.n_vocab), np.float32)
+            self._logits = self._logits[:1]
 
-    def _view_batch(self) -> tuple[Any, Any, Any]:
+    def _view_batch(self) -> tuple[memoryview, memoryview, memoryview]:
         batch, size = self._batch, (self.max_batch,)
         np.ctypeslib.as_array(batch.n_seq_id, size)[:] = 1
         for index in range(self.max_batch):
             batch.seq_id[index][0] = self.sequence_id
-        views = (batch.token, batch.pos, batch.logits)
-        token_view, position_view, row_view = (np.ctypeslib.as_array(v, size) for v in views)
+        token_view, position_view, row_view = (
+            np.ctypeslib.as_array(pointer, size).view(kind).data
+            for pointer, kind in ((batch.token, "i"), (batch.pos, "i"), (batch.logits, "b"))
+        )
         return token_view, position_view, row_view
 
     def _fill_batch(self, token_ids: Sequence[int], start: int, rows: int, total: int) -> None:
-        count = len(token_ids)
         self._batch.n_tokens = total
         if total == 1:
             self._token_view[0], self._position_view[0] = token_ids[0], start
             self._row_view[0] = rows
             return
-        self._token_view[:count] = token_ids
-        self._token_view[count:total] = token_ids[-1]
+        count, spare = len(token_ids), total - len(token_ids)
+        self._token_view[:total] = array("i", [*token_ids, *[token_ids[-1]] * spare])
         self._position_view[:total] = self._positions[start : start + total]
-        self._row_view[:total] = 0
-        self._row_view[count - rows : count] = 1
+        self._row_view[:total] = array("b", bytes(count - rows) + b"\1" * rows + bytes(spare))
 
     def _decode_prompt(self) -> int:
         """Decode with all threads if it is long, and stop when asked to."""
@@ -220,17 +222,14 @@ class LlamaSession:
             return True
 
     def _read_logits(self, rows: int) -> FloatArray:
-        if rows == 0:
-            return self._logits[:0]
-        pointer = native.llama_get_logits(self._context)
-        if not pointer:
-            raise ModelError("model returned no logits: it cannot be used for chat")
-        address = ctypes.addressof(pointer.contents)
-        if address != self._logits_address:
-            shape = (self.max_rows, self.n_vocab)
-            self._logits = np.ctypeslib.as_array(pointer, shape)
+        if rows and (address := logits_address(self._context)) != self._logits_address:
+            if not address:
+                raise ModelError("model returned no logits: it cannot be used for chat")
+            pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+            logits = np.ctypeslib.as_array(pointer, (self.max_rows, self.n_vocab))
+            self._logits = [logits[:count] for count in range(self.max_rows + 1)]
             self._logits_address = address
-        return self._logits[:rows]
+        return self._logits[rows]
 
     def _fail(self, status: int, token_ids: Sequence[int]) -> None:
         held = native.llama_memory_seq_pos_max(self._memory, self.sequence_id) + 1
