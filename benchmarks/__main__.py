@@ -39,7 +39,7 @@ from config import ModelOptions, SamplingParams
 from utils.errors import ModelError
 from utils.prompt_suite import Suite, load_suite
 
-LOOP_RUNS, LOOP_TOKENS = 5, 64
+LOOP_RUNS, LOOP_TOKENS = 9, 64
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

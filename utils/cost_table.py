@@ -25,6 +25,7 @@ LARGEST_SURPRISE, LARGEST_FIRST_SURPRISE = 1.5, 2.0
 SLOWER_SHARE = 1 / 3
 DEPTH_STEP = 64
 FIRST_SHARE = 0.5
+# An odd number has a middle.
 PLAIN_PASSES, FRESH_PASSES = 3, 8
 # What is measured while others are busy may be far too much, and is never tried again if believed.
 MOST_FOR_A_TOKEN, MOST_FOR_OTHER_KERNELS = 0.6, 1.0

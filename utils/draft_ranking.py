@@ -41,6 +41,7 @@ from utils.errors import ModelFileError
 from utils.llama.gguf_header import GGUFHeader, estimate_memory_bytes
 from utils.llama.probe import kept_verdict, probe_folder
 from utils.sizes import size
+from utils.vocabulary_map import Fit
 
 LARGEST_SHARE = 1 / 3
 LOOKUP_SPEEDUP = 1.1
@@ -60,8 +61,8 @@ class RankedDraft:
     `speedup` over plain decoding is that of answers where `is_measured`, or else an estimate;
     `needed_bytes` is the memory it takes with the target's context; too large is what would draft
     if there were more. `overlap` is what its vocabulary and the target's have in common, of the
-    larger one. `was_tried`: its file was loaded once, and what came of it is known. `sentence` says
-    why it stands where it does.
+    larger one, and `fit` how it drafts in that. `was_tried`: its file was loaded once, and what
+    came of it is known. `sentence` says why it stands where it does.
     """
 
     name: str
@@ -73,6 +74,7 @@ class RankedDraft:
     is_measured: bool = False
     needed_bytes: int = 0
     overlap: float = 1.0
+    fit: Fit | None = None
     was_tried: bool = False
     warning: str = ""
 
@@ -160,9 +162,10 @@ class _LookedAt:
         elif self.basis:
             speedup = 1 + correction * (speedup - 1)
             said = f"some {speedup:.1f}{TIMES} plain, {self.basis}"
-            if self.is_hopeful and speedup < HOPED_SPEEDUP:
-                speedup = HOPED_SPEEDUP
-                said = "answers are to tell: it drafts beside lookup, where that pays"
+            if self.draft.is_usable and self.is_hopeful and speedup < HOPED_SPEEDUP:
+                # Above lookup, and yet in their order.
+                speedup = LOOKUP_SPEEDUP + LEAST_GAIN * speedup / HOPED_SPEEDUP
+                said = f"{said}; answers are to tell, as it drafts beside lookup"
         draft = replace(self.draft, speedup=speedup, is_measured=self.speed.is_telling)
         if not draft.is_usable:
             return draft
@@ -203,6 +206,7 @@ class _Judge:
             "unfit",
             option.reason,
             overlap=option.overlap if option.compatible else 0.0,
+            fit=option.fit if option.compatible else None,
             warning=option.warning,
         )
         if not option.compatible:
@@ -258,8 +262,10 @@ class _Judge:
     def _token_s(self, model: InstalledModel) -> float | None:
         """Return what a token was measured to take of a draft, or of the model as a target."""
         kept = token_time_file(model.path, self.options, costs_folder(self.settings))
+        if token_s := recall_token_s(kept):
+            return token_s
         as_target = _recall_costs(model, self.settings)
-        return recall_token_s(kept) or (as_target.step_s if as_target else None)
+        return as_target.step_s if as_target else None
 
     def _fitted(self, draft: RankedDraft) -> RankedDraft:
         if self.room_bytes is None or draft.needed_bytes < self.room_bytes:

@@ -199,21 +199,19 @@ class SharedNoise:
         key = (self._seed + position * 0xD1B54A32D192ED03) & MASK
         token_ids = distribution.token_ids
         if len(token_ids) <= MOST_ONE_BY_ONE:
-            few = [_mix(token_id, key) for token_id in token_ids.tolist()]
-            waits = np.array([-math.log((bits + 0.5) * 2.0**-53) for bits in few])
+            bits = np.array([_mix(token_id, key) for token_id in token_ids.tolist()])
         else:
-            many = _mix_all(token_ids.astype(np.uint64), np.uint64(key))
-            waits = -np.log((many + 0.5) * 2.0**-53)
-        times: NDArray[np.float64] = waits / distribution.probabilities
+            bits = _mix_all(token_ids.astype(np.uint64), np.uint64(key))
+        times: NDArray[np.float64] = -np.log((bits + 0.5) * 2.0**-53) / distribution.probabilities
         return times
 
 
-def _mix(token_id: int, key: int) -> int:
+def _mix(token_id: int, key: int) -> float:
     """Return 53 random bits: the finaliser of splitmix64 over the id's place in its sequence."""
     bits = (token_id * 0x9E3779B97F4A7C15 + key) & MASK
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK
-    return (bits ^ (bits >> 31)) >> 11
+    return float((bits ^ (bits >> 31)) >> 11)
 
 
 def _mix_all(bits: NDArray[np.uint64], key: np.uint64) -> NDArray[np.float64]:

@@ -13,13 +13,11 @@ from utils.chat.answer_history import measured_speeds
 from utils.chat.markdown import literal
 from utils.chat.targets import can_chat
 from utils.chat.wording import sentence
-from utils.draft_models import draft_options
 from utils.draft_ranking import RankedDraft, rank_drafts
 from utils.engine import runtime
 from utils.errors import SpecChatError, StorageError
 from utils.model_catalogue import CatalogueEntry
 from utils.storage import database
-from utils.vocabulary_map import Fit
 
 POLL_S = 5.0
 TARGET = "draft_table_target"
@@ -74,22 +72,12 @@ def _ranked(target: str, *, is_loaded: bool, has_gpu: bool) -> tuple[list[Ranked
     return drafts, ""
 
 
-@st.cache_data(ttl="10s", show_spinner=False)
-def _fits(target: str) -> dict[str, Fit]:
-    """Return how each draft drafts for the target, by name, as far as that can be told."""
-    try:
-        return {option.name: option.fit for option in draft_options(get_settings(), target)}
-    except SpecChatError:
-        return {}
-
-
 def _draw_drafts(target: str, drafts: list[RankedDraft]) -> None:
-    speeds, fits = _speeds(), _fits(target)
+    speeds = _speeds()
     usable = [draft for draft in drafts if draft.verdict != "unfit"]
     unfit = [draft for draft in drafts if draft.verdict == "unfit"]
     for draft in usable:
-        known = speeds.get((target, draft.name))
-        _draw_draft(draft, draft_wording.draft_facts(draft, known, fits.get(draft.name)))
+        _draw_draft(draft, draft_wording.draft_facts(draft, speeds.get((target, draft.name))))
     if unfit:
         with st.expander(f"{len(unfit)} found that cannot draft for it", key="unfit_drafts"):
             for draft in unfit:

@@ -116,7 +116,7 @@ def _draw_findings(seen: RaceSnapshot) -> None:
     told = literal(race_wording.same_text_sentence(seen))
     if is_same:
         st.success(told, icon=":material/check_circle:")
-    elif seen.request.differs_by_draw or race_wording.loose_verifier(seen.request):
+    elif seen.request.differs_by_draw or race_wording.distribution_verifier(seen.request):
         st.info(told, icon=":material/casino:")
     else:
         st.warning(told, icon=":material/call_split:")

@@ -8,8 +8,10 @@ from utils.chat import draft_wording as wording
 from utils.draft_ranking import RankedDraft
 
 TIMES = "\N{MULTIPLICATION SIGN}"
-SMALL = RankedDraft("small", "small (Q4)", "usable", "1/8 of the size", 1, 1.8, was_tried=True)
-LOOKUP = RankedDraft("lookup", "Lookup", "usable", "takes no memory", 2, 1.1)
+SMALL = RankedDraft(
+    "small", "small (Q4)", "usable", "1/8 of the size", 1, 1.8, fit="same", was_tried=True
+)
+LOOKUP = RankedDraft("lookup", "Lookup", "usable", "takes no memory", 2, 1.1, fit="same")
 LARGE = RankedDraft("half", "half", "too large", "does not fit in memory", speedup=1.5)
 ODD = RankedDraft("odd", "odd", "unfit", "the vocabularies differ", overlap=0.0)
 
@@ -34,7 +36,7 @@ def test_a_draft_is_called_with_its_place_where_it_has_one():
 
 
 def test_facts_tell_measured_speed_vocabulary_and_trial():
-    assert wording.draft_facts(SMALL, (41.25, 1.52, 12), "same") == (
+    assert wording.draft_facts(SMALL, (41.25, 1.52, 12)) == (
         f"Measured in 12 kept answers: 41.2 tokens/s, 1.52{TIMES} plain; the vocabulary of the "
         "target; tried: it works."
     )
@@ -42,24 +44,24 @@ def test_facts_tell_measured_speed_vocabulary_and_trial():
 
 def test_a_draft_that_is_ranked_by_answers_has_one_speedup_which_its_sentence_tells():
     ranked = replace(SMALL, is_measured=True)
-    said = wording.draft_facts(ranked, (41.25, 1.52, 12), "same")
+    said = wording.draft_facts(ranked, (41.25, 1.52, 12))
     assert said.startswith("Measured in 12 kept answers: 41.2 tokens/s; the vocabulary")
     assert TIMES not in said
-    assert wording.draft_facts(ranked, None, "same").startswith("The vocabulary of the target;")
+    assert wording.draft_facts(ranked, None).startswith("The vocabulary of the target;")
     too_large = replace(ranked, verdict="too large")
-    assert f"1.52{TIMES} plain" in wording.draft_facts(too_large, (41.25, 1.52, 12), "same")
-    assert wording.draft_facts(replace(LOOKUP, is_measured=True), None, "same") == ""
+    assert f"1.52{TIMES} plain" in wording.draft_facts(too_large, (41.25, 1.52, 12))
+    assert wording.draft_facts(replace(LOOKUP, is_measured=True), None) == ""
 
 
 def test_what_is_not_known_is_told_as_such():
     draft = replace(SMALL, was_tried=False)
-    assert wording.draft_facts(draft, None, "same") == (
+    assert wording.draft_facts(draft, None) == (
         "Not measured in answers yet; the vocabulary of the target; not tried yet."
     )
 
 
 def test_a_speed_without_a_plain_one_claims_no_speedup():
-    said = wording.draft_facts(SMALL, (41.0, 0.0, 1), "same")
+    said = wording.draft_facts(SMALL, (41.0, 0.0, 1))
     assert said.startswith("Measured in 1 kept answer: 41.0 tokens/s;")
 
 
@@ -72,17 +74,17 @@ def test_a_speed_without_a_plain_one_claims_no_speedup():
 )
 def test_another_vocabulary_is_never_called_that_of_the_target(fit, told):
     for overlap in (1.0, 0.3):
-        said = wording.draft_facts(replace(SMALL, overlap=overlap), None, fit)
+        said = wording.draft_facts(replace(SMALL, overlap=overlap, fit=fit), None)
         assert told in said
         assert "the vocabulary of the target" not in said
 
 
 def test_nothing_is_said_of_a_vocabulary_that_nobody_looked_at():
-    assert "vocabular" not in wording.draft_facts(SMALL, None, None)
+    assert "vocabular" not in wording.draft_facts(replace(SMALL, fit=None), None)
 
 
 def test_lookup_has_neither_vocabulary_nor_file():
-    assert wording.draft_facts(LOOKUP, None, "same") == "Not measured in answers yet."
+    assert wording.draft_facts(LOOKUP, None) == "Not measured in answers yet."
 
 
 @pytest.mark.parametrize(

@@ -126,13 +126,13 @@ def test_texts_that_part_at_once_part_at_their_first_token():
 
 def test_texts_need_not_match_where_a_verifier_keeps_only_their_distribution():
     hot = request(b=block("block"), temperature=0.8)
-    assert race_wording.loose_verifier(hot) == "block verification"
+    assert race_wording.distribution_verifier(hot) == "block verification"
     for asked in (
         request(b=block("block")),
         request(temperature=0.8),
         request(a=OLLAMA, b=block("block"), temperature=0.8),
     ):
-        assert race_wording.loose_verifier(asked) == ""
+        assert race_wording.distribution_verifier(asked) == ""
 
 
 @pytest.mark.parametrize(

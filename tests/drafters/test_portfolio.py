@@ -287,6 +287,26 @@ def test_what_a_lookup_adds_to_a_models_draft_counts_as_certain():
     assert draft.distribution(1).at(2) == 1
 
 
+def test_of_a_mixed_draft_the_model_is_judged_by_its_own_tokens_and_lookup_by_the_rest():
+    class Pair(ScriptedModel):
+        def propose(self, token_ids, limit, picker, wants_more):
+            wants_more(9.0), wants_more(9.0)
+            return Draft((1, 2), ())
+
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs, draft_token_s=0.05)
+    portfolio = Portfolio(Pair(0.9, random.Random(1)), LookupDrafter(), record, max_draft_tokens=8)
+    token_ids = [6, 1, 2, 3, 4, 5, 6]
+    portfolio.begin(token_ids)
+    draft = portfolio.propose(token_ids, 8, NoEnd())
+    assert draft.token_ids[:3] == (1, 2, 3)
+    kept = len(draft.token_ids)
+    stats = RoundStats("pair", kept, kept, kept + 1, 0.1, 1.0, 1.2, 7)
+    token_ids += [*draft.token_ids, 9]
+    portfolio.observe(token_ids, stats, pass_s=1.0, width=kept + 1)
+    assert record.margins.observed == 2
+    assert record.matches.observed == kept - 2
+
+
 def test_a_note_on_the_model_is_said_while_it_drafts():
     record = DraftingRecord(Clocked(FLAT, 0.05).costs)
     model = ScriptedModel(0.9, random.Random(1))

@@ -10,7 +10,6 @@ from tests.chat.stand_in import BASELINE, EMBEDDED_ENTRY, READY, Gate
 from tests.pages.steps import ask, check, open_page, shown, wait_for_answer
 from utils.backends.ollama_records import PullProgress, RunningModel
 from utils.chat.trials import TrialBoard
-from utils.draft_models import DraftOption
 from utils.draft_ranking import RankedDraft
 from utils.engine.protocol import Stats
 from utils.errors import ModelFileError, OllamaAnswerError, OllamaUnavailableError
@@ -338,11 +337,7 @@ def test_the_drafts_of_a_target_are_ranked_with_what_is_known_of_each(engine, mo
 def test_a_draft_of_another_vocabulary_says_how_it_drafts_however_much_is_in_common(
     engine, monkeypatch
 ):
-    def draft_options(settings, target):
-        return [DraftOption("small", "small", True, "", 1, overlap=1.0, fit="tokens")]
-
-    monkeypatch.setattr("pages.parts.draft_table.draft_options", draft_options)
-    rank(monkeypatch, SMALL)
+    rank(monkeypatch, replace(SMALL, fit="tokens"))
     said = plain(open_models())
     assert "drafts in the tokens that both vocabularies have" in said
     assert "the vocabulary of the target" not in said

@@ -34,14 +34,14 @@ def draft_name(draft: RankedDraft) -> str:
     return f"{draft.rank}. {draft.label}" if draft.is_usable else draft.label
 
 
-def draft_facts(draft: RankedDraft, known: Speed | None, fit: Fit | None) -> str:
+def draft_facts(draft: RankedDraft, known: Speed | None) -> str:
     """Return what was found out about a draft: speed in kept answers, vocabulary, if it works.
 
-    Empty where nothing is left to tell; `known` and `fit` are None where nobody knows.
+    Empty where nothing is left to tell; `known` is None where no answer was kept.
     """
     facts = [_measured(known, is_ranked_by_it=draft.is_measured and draft.is_usable)]
     if draft.name != LOOKUP and draft.verdict != "unfit":
-        facts.append(VOCABULARIES[fit] if fit else "")
+        facts.append(VOCABULARIES[draft.fit] if draft.fit else "")
         if draft.name != EMBEDDED:
             facts.append("tried: it works" if draft.was_tried else "not tried yet")
     said = "; ".join(filter(None, facts))

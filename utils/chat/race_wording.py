@@ -186,16 +186,16 @@ def divergence_sentence(race: RaceSnapshot, parted: Divergence) -> str:
     return " ".join([*sentences, *_causes(race, parted)])
 
 
-def loose_verifier(request: RaceRequest) -> str:
-    """Return the name of a verifier that keeps no single text here; empty where texts are to match.
+def distribution_verifier(request: RaceRequest) -> str:
+    """Return the name of a verifier here that keeps the distribution of answers, not the text.
 
-    It keeps the distribution of answers.
+    Empty where there is none, or where Ollama takes part.
     """
     if request.sampling.is_greedy or any(request.entrant(s).arm == "ollama" for s in SIDES):
         return ""
     drafting = [request.entrant(s).speculative for s in SIDES]
-    loose = (VERIFIERS.get(one.verifier, "") for one in drafting if one.enabled)
-    return next(filter(None, loose), "")
+    names = (VERIFIERS.get(one.verifier, "") for one in drafting if one.enabled)
+    return next(filter(None, names), "")
 
 
 def speeds(race: RaceSnapshot) -> str:
@@ -251,7 +251,7 @@ def _causes(race: RaceSnapshot, parted: Divergence) -> list[str]:
         return ["Ollama may round otherwise from run to run."]
     if any(entrant.arm == "ollama" for entrant in entrants):
         return ["Ollama may round and cut the prompt otherwise than the engine."]
-    if name := loose_verifier(race.request):
+    if name := distribution_verifier(race.request):
         return [
             f"That is to be expected: {name} keeps the distribution of answers, not the text of "
             "each."

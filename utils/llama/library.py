@@ -27,7 +27,7 @@ __all__ = [
     "system_info",
     "take_errors",
 ]
-# As `llama_get_logits`, whose pointer takes longer to look at than to get.
+# As `llama_get_logits`, but the bare address: to make a pointer takes longer than the call.
 logits_address = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(
     ctypes.cast(native.llama_get_logits, ctypes.c_void_p).value or 0
 )

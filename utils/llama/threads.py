@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from math import ceil
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def _usable_cpus() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
+@cache
 def _core(cpu: int, root: Path) -> str:
     try:
         return (root / _TOPOLOGY.format(cpu=cpu)).read_text().strip()
