@@ -95,12 +95,9 @@ def _draw_last_answer(
 
 
 def _draw_last_column(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
-    """Draw the text of the last answer, what can be done with it, and what is thought of it."""
+    """Draw the last answer with its figures and ratings, and what can be done with it."""
     _draw_last_text(turn, conversation, shows_sources=shows_sources)
     turn_actions.draw_actions(turn, conversation, is_last=True)
-    if turn.answer is not None:
-        with st.container():
-            st.fragment(draw_rating)(turn, conversation)
 
 
 def _draw_last_text(turn: Turn, conversation: Conversation, *, shows_sources: bool) -> None:
@@ -146,7 +143,7 @@ def _draw_details(turn: Turn, conversation: Conversation) -> None:
 def _draw_growing(
     turn: Turn, conversation: Conversation, *, settled: int, shows_sources: bool
 ) -> None:
-    """Draw the parts of an answer that may still change, and what is told of it."""
+    """Draw the parts of an answer that may still change, and what is told and thought of it."""
     answer = turn.answer or _running(turn)
     # What comes and goes has a place of its own, so that nothing else moves.
     with st.container():
@@ -158,6 +155,7 @@ def _draw_growing(
     draw_error(answer)
     if turn.answer is not None:
         _draw_figures(answer, key=turn.id, has_charts=False)
+        draw_rating(turn, conversation)
         return
     st.caption(literal(wording.quiet_line(answer)) or "\u00a0")
     is_current = any(

@@ -23,10 +23,11 @@ class Fold:
 def draw_folds(folds: Iterable[Fold]) -> None:
     """Draw folds, which are drawn anew by themselves, all of them when one is opened."""
     with st.container():
-        st.fragment(_draw)(tuple(folds))
+        st.fragment(fill_folds)(tuple(folds))
 
 
-def _draw(folds: tuple[Fold, ...]) -> None:
+def fill_folds(folds: Iterable[Fold]) -> None:
+    """Draw folds as a part of what is drawn anew with them."""
     for fold in folds:
         shown = st.expander(
             fold.label,

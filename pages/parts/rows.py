@@ -65,7 +65,7 @@ def draw_row(row: Row) -> None:
 
 
 def _draw_naming(row: Row) -> None:
-    key, cancel = f"name_of_{row.key}", f"icon_only_cancel_{row.key}"
+    key, cancel = f"name_of_{row.key}", f"leave_name_of_{row.key}"
     # In a form nothing is taken before Enter or a button: to leave the field keeps the old name.
     with (
         st.form(f"naming_{row.key}", border=False),
@@ -77,7 +77,7 @@ def _draw_naming(row: Row) -> None:
             icon=":material/check:",
             on_click=_rename,
             args=(row, key),
-            key=f"icon_only_keep_{row.key}",
+            key=f"keep_name_of_{row.key}",
         )
         st.form_submit_button(
             "Keep the old name",

@@ -12,7 +12,7 @@ from config import AUTO, LOOKUP, SamplingParams, SpeculativeConfig, get_settings
 from pages.parts import assignment, model_choice
 from pages.parts.conversation_list import draw_conversations
 from pages.parts.draft_labels import draft_labels, draft_warning, offered_draft, ranking_label
-from pages.parts.folds import Fold, draw_folds
+from pages.parts.folds import Fold, draw_folds, fill_folds
 from pages.parts.presets import draw_presets
 from pages.parts.sampling import PREFIX, answer_form, draw_penalties, draw_sampling
 from pages.parts.setting_values import (
@@ -217,7 +217,7 @@ def _draw_speculation() -> None:
     assignment.draw_note(decision)
     enabled = not problem and value("enabled")
     _draw_drafts(drafts_of(target), enabled=enabled)
-    _draw_apart(partial(_draw_draft_length, enabled=enabled))
+    _draw_draft_length(enabled=enabled)
     st.toggle(
         "Show token sources",
         key=PREFIX + "show_sources",
@@ -256,7 +256,7 @@ def _draw_drafts(drafts: list[RankedDraft], *, enabled: bool) -> None:
     if unfit:
         lines = [f"{draft.label}: {draft.sentence}" for draft in unfit]
         folds.append(_fold_of(f"{len(unfit)} found that cannot draft here", lines, key="unfit"))
-    draw_folds(folds)
+    fill_folds(folds)
 
 
 def _fold_of(label: str, lines: Iterable[str], *, key: str) -> Fold:

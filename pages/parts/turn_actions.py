@@ -45,7 +45,6 @@ def draw_edit_button(turn: Turn, conversation: Conversation) -> None:
         "Edit",
         icon=":material/edit:",
         type="tertiary",
-        help="Edit this question and ask it again; the answer so far stays as a version",
         disabled=conversation.is_answering or not session.is_own(conversation),
         on_click=_edit,
         args=(turn.id,),
@@ -63,6 +62,7 @@ def draw_edit_form(turn: Turn) -> None:
             max_chars=100_000,
             height="content",
         )
+        st.caption("The answer so far stays as a version.")
         with st.container(horizontal=True, gap="small"):
             st.form_submit_button("Ask again", type="primary", on_click=_ask_again, args=(turn.id,))
             st.form_submit_button("Cancel", on_click=_edit, args=(None,))
@@ -82,7 +82,6 @@ def draw_actions(turn: Turn, conversation: Conversation, *, is_last: bool) -> No
                 "Continue",
                 icon=":material/play_arrow:",
                 type="tertiary",
-                help="Go on where this answer was cut",
                 disabled=is_busy,
                 on_click=_continue,
                 key="continue",
@@ -91,7 +90,6 @@ def draw_actions(turn: Turn, conversation: Conversation, *, is_last: bool) -> No
             "Regenerate" if is_last else "Answer again",
             icon=":material/refresh:",
             type="tertiary",
-            help="Answer this question again; this answer stays as a version",
             disabled=is_busy,
             on_click=_regenerate,
             args=(turn.id,),

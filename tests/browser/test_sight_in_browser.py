@@ -13,6 +13,18 @@ IN_VIEW = """selectors => selectors.every(selector => {
   const bar = document.querySelector("[data-testid=stHeader]").getBoundingClientRect()
   return box && box.top >= bar.bottom && box.bottom <= innerHeight
 })"""
+# All corners, a little inside: nothing hides them, and no click ends there.
+SEES_AND_LETS_THROUGH = """label => {
+  const box = label.getBoundingClientRect()
+  const corners = [box.left + 4, box.right - 4].flatMap(
+    x => [box.top + 4, box.bottom - 4].map(y => [x, y]))
+  const isOnTop = () => corners.map(([x, y]) => label.contains(document.elementFromPoint(x, y)))
+  const takesClicks = isOnTop()
+  label.style.pointerEvents = "auto"
+  const isSeen = isOnTop()
+  label.style.pointerEvents = ""
+  return isSeen.every(Boolean) && !takesClicks.some(Boolean)
+}"""
 RACE = (".st-key-race_stop", "[data-testid=stProgress]")
 
 
@@ -41,3 +53,18 @@ def test_the_context_meter_and_a_question_stand_level_with_what_is_beside_them(a
         question = "[class*=st-key-question_]"
         avatar = middle(page, f"{question} [data-testid=stChatMessageAvatarCustom]")
         assert avatar == pytest.approx(middle(page, f"{question} [data-testid=stText]"), abs=1.5)
+
+
+def test_an_icon_tells_what_it_does_to_who_points_at_it(app, visit):
+    with visit(app.url) as page:
+        ask(page, "Count from 1 to 5.")
+        ask(page, "Count from 1 to 6.")
+        for name in ("Edit", "Answer again"):
+            button = page.get_by_role("button", name=name).locator("visible=true").first
+            label = button.get_by_test_id("stMarkdownContainer")
+            page.mouse.move(0, 0)
+            assert label.bounding_box()["width"] <= 1
+            button.scroll_into_view_if_needed()
+            button.hover()
+            page.wait_for_function("label => label.clientWidth > 20", arg=label.element_handle())
+            assert label.evaluate(SEES_AND_LETS_THROUGH)
