@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.walk import ask, go_to
+from tests.browser.walk import ask, go_to, wait_until_still
 
 pytestmark = pytest.mark.browser
 
@@ -65,6 +66,8 @@ def test_an_icon_tells_what_it_does_to_who_points_at_it(app, visit):
             page.mouse.move(0, 0)
             assert label.bounding_box()["width"] <= 1
             button.scroll_into_view_if_needed()
+            # What moves leaves the pointer behind.
+            wait_until_still(page)
             button.hover()
-            page.wait_for_function("label => label.clientWidth > 20", arg=label.element_handle())
+            expect(label).to_have_css("clip-path", "none")
             assert label.evaluate(SEES_AND_LETS_THROUGH)
