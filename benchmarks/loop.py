@@ -21,17 +21,17 @@ RUNS = 15
 
 @dataclass(frozen=True, slots=True)
 class LoopCost:
-    """Microseconds per token, medians over interleaved runs of equal length and text."""
+    """Microseconds per token, medians over interleaved runs of equal length and text.
+
+    `plain_vs_llama_cpp` is our tokens per second over those of the bare loop: the median over pairs
+    of neighbouring runs, as the machine is seldom as fast as a minute ago.
+    """
 
     target: str
     tokens: int
     bare_us: float
     ours_us: float
-
-    @property
-    def plain_vs_llama_cpp(self) -> float:
-        """Our tokens per second over those of the bare loop."""
-        return self.bare_us / self.ours_us
+    plain_vs_llama_cpp: float
 
     @property
     def bookkeeping_share(self) -> float:
@@ -68,7 +68,8 @@ def _take_turns(rig: Rig, runs: int, tokens: int) -> LoopCost:
             if token_ids != wanted:
                 raise RuntimeError("one of both wrote another text")
     name = f"{rig.target.header.path.stem} {rig.target.info.quantization}"
-    return LoopCost(name, len(wanted), 1e6 * median(bare_s), 1e6 * median(ours_s))
+    ratio = median(bare / ours for bare, ours in zip(bare_s, ours_s, strict=True))
+    return LoopCost(name, len(wanted), 1e6 * median(bare_s), 1e6 * median(ours_s), ratio)
 
 
 def _decode_bare(model: LlamaModel, prompt: list[int], count: int) -> tuple[tuple[int, ...], float]:

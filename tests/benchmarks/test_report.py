@@ -19,7 +19,7 @@ from tests.benchmarks.test_comparison import result_of
 
 MACHINE = Machine("A processor", 2, "Linux x86_64", "3.11.7", "0.3.36", False, "2026-11-20", 0.1)
 MODEL, LOOKUP = Way("model", 5), Way("lookup", 5)
-LOOP = LoopCost("big F16", 128, bare_us=950.0, ours_us=1000.0)
+LOOP = LoopCost("big F16", 128, 950.0, 1000.0, plain_vs_llama_cpp=0.95)
 
 
 def pair(temperature: float = 0.0, **measured) -> PairResult:
