@@ -159,3 +159,27 @@ async def test_few_passes_tell_whether_kept_times_hold_and_fewest_where_each_tak
     monkeypatch.setattr(calibration, "_time_steps", steps)
     await calibrated(tmp_path)
     assert timed == [1, 8, 1, 8][:passes]
+
+
+def test_passes_after_much_text_never_seem_several_times_as_slow(tmp_path, monkeypatch):
+    looks = iter([{1: 1e-4, 8: 2e-4}, {1: 1e-3, 8: 2.2e-4}])
+    monkeypatch.setattr(calibration, "_time_widths", lambda *_, **__: next(looks))
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", context=1024)
+    with LlamaModel.open(path, ModelOptions(context_tokens=1024)) as model:
+        passes = calibration.time_passes(
+            model.session, [1, 2, 3], max_rows=17, should_stop=lambda: False
+        )
+    assert passes == {3: {1: 1e-4, 8: 2e-4}, 512: {1: 2e-4, 8: pytest.approx(2.2e-4)}}
+
+
+async def test_passes_are_timed_with_one_number_of_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr("utils.llama.model.physical_cores", lambda: 2)
+    choices = []
+
+    def time_passes(session, *_, **__):
+        choices.append(session.thread_choice)
+        return ANEW
+
+    monkeypatch.setattr(calibration, "time_passes", time_passes)
+    await calibrated(tmp_path)
+    assert choices == [None]

@@ -106,6 +106,19 @@ def test_short_passes_are_made_with_the_threads_that_were_chosen(path: Path) -> 
         assert seen == [(1, 1), (2, 2), (1, 1)]
 
 
+def test_no_other_number_of_threads_is_tried_where_passes_are_to_be_compared(path: Path) -> None:
+    with LlamaModel.open(path, ModelOptions()) as model:
+        session = model.session
+        choice = session.thread_choice
+        assert choice is not None
+        choice.take(1)
+        with session.same_threads():
+            for _ in range(40):
+                session.decode([1], rows=1)
+                assert native.llama_n_threads(session._context) == 1
+        assert session.thread_choice is choice
+
+
 @pytest.mark.parametrize("width", [1, 2, 5, 8])
 def test_the_number_of_threads_changes_no_bit_of_the_logits(path: Path, width: int) -> None:
     with LlamaModel.open(path, ModelOptions()) as model:

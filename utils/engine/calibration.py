@@ -14,6 +14,7 @@ from config import ModelOptions, SamplingParams, Settings, SpeculativeConfig
 from utils.cost_table import CostTable, PassTimes, is_plausible, is_sound
 from utils.events import Tokens
 from utils.llama.probe import timed_entry_of
+from utils.llama.session import LlamaSession
 from utils.llama.short_passes import wait_as_between_passes
 from utils.model_session import ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
@@ -37,12 +38,14 @@ LOOKS, CHECKED_WIDTH, CHECK_RUNS, CHECK_BUDGET_S = 2, 8, 2, 0.3
 MOST_CHANGE, MOST_SLOWER = 1.5, 1.25
 DEEP_TOKENS = 1024
 FEWEST_DEEP_TOKENS = 256
+# Passes of a model of 15 million weights take 1.6 times as long after 512 tokens, larger ones less.
+MOST_GROWTH = 2.0
 
 ShouldStop = Callable[[], bool]
 
 
 async def calibrate(
-    session: ModelSession,
+    session: LlamaSession,
     vocabulary: Vocabulary,
     prompt: Sequence[int],
     *,
@@ -67,7 +70,8 @@ async def calibrate(
         passes = passes if any(looks) else None
     is_new = passes is None
     if passes is None and steps and not should_stop():
-        passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
+        with session.same_threads():
+            passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
     session.rollback(0)
     costs = None
     if passes and steps and is_sound(passes):
@@ -104,10 +108,8 @@ def time_passes(
     _fill(session, [prompt[index % len(prompt)] for index in range(depth, deep)])
     if not should_stop():
         times = _time_widths(session, DEEP_WIDTHS, max_rows, DEEP_BUDGET_S, should_stop)
-        # What is not measured deep down costs more in the same proportion as its neighbours.
         passes[deep] = {
-            width: times.get(width) or seconds * _growth(width, times, shallow)
-            for width, seconds in shallow.items()
+            width: seconds * _growth(width, times, shallow) for width, seconds in shallow.items()
         }
     return passes
 
@@ -220,10 +222,11 @@ def _time_pass(session: ModelSession, token_ids: list[int], rows: int) -> float:
 
 
 def _growth(width: int, times: dict[int, float], shallow: dict[int, float]) -> float:
+    """Return how many times as long a pass takes deep down: as one of the nearest width there."""
     if not times:
         return 1.0
     nearest = min(times, key=lambda known: abs(known - width))
-    return times[nearest] / shallow[nearest]
+    return min(times[nearest] / shallow[nearest], MOST_GROWTH)
 
 
 def _fill(session: ModelSession, token_ids: Sequence[int]) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from threading import get_ident
 from time import perf_counter
 from typing import Any
@@ -107,6 +108,18 @@ class LlamaSession:
         self._check_owner()
         self._few_threads = threads
         self._set_threads(threads)
+
+    @contextmanager
+    def same_threads(self) -> Iterator[None]:
+        """Decode with as many threads as seem best now, and try no other number meanwhile."""
+        choice = self.thread_choice
+        if choice is not None:
+            self.spare_threads(choice.chosen)
+        self.thread_choice = None
+        try:
+            yield
+        finally:
+            self.thread_choice = choice
 
     @property
     def has_all_threads(self) -> bool:

@@ -43,6 +43,11 @@ class ThreadChoice:
         return self._tried
 
     @property
+    def chosen(self) -> int:
+        """How many threads were best so far."""
+        return self._chosen
+
+    @property
     def is_most(self) -> bool:
         """True while none but the most threads are chosen."""
         return self._chosen == self._ladder[-1]
