@@ -45,10 +45,10 @@ class SamplingParams(BaseModel):
     temperature: float = Field(0.8, ge=0, le=5, description="0 is greedy: the likeliest token.")
     top_k: int = Field(40, ge=0, le=1000, description="Keep the k likeliest tokens; 0 keeps all.")
     top_p: float = Field(0.95, gt=0, le=1, description="Keep the likeliest tokens up to this mass.")
-    min_p: float = Field(
-        0.0, ge=0, le=1, description="Drop tokens under this share of the top one."
+    min_p: float = Field(0.0, ge=0, le=1, description="Drop tokens under this share of the top.")
+    repetition_penalty: float = Field(
+        1.0, ge=0.01, le=4, description="Divides logits of seen tokens."
     )
-    repetition_penalty: float = Field(1.0, gt=0, le=4, description="Divides logits of seen tokens.")
     frequency_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted per occurrence.")
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="Subtracted once if seen.")
     penalty_window: int = Field(64, ge=0, le=4096, description="Tokens the penalties look back on.")

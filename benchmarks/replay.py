@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
-from benchmarks.bounds import Speedups, by_category, expect, foresee
+from benchmarks.bounds import Speedups, by_category, expect, fixed_s, foresee
 from benchmarks.rig import Costs
 from benchmarks.tables import Row
 from benchmarks.traces import TOKEN_S, NoPicker, Trace
@@ -33,6 +33,7 @@ class _Replayed:
     """A draft model that reads its tokens off a trace; its last draft took `draft_s`."""
 
     name = "draft"
+    reads_guesses = False
 
     def __init__(self, trace: Trace, costs: Costs) -> None:
         self._trace = trace
@@ -91,7 +92,7 @@ def replay(traces: Sequence[Trace], costs: Costs, *, length: int | None = None) 
     def seconds(trace: Trace) -> float:
         if length is None:
             return _adaptive_s(trace, costs, record)
-        return _fixed_s(trace, costs, length)
+        return fixed_s(trace, costs, length)
 
     return by_category(traces, costs, list(map(seconds, traces)))
 
@@ -135,15 +136,4 @@ def _adaptive_s(trace: Trace, costs: Costs, record: DraftingRecord) -> float:
         portfolio.observe(token_ids, stats, pass_s=pass_s, width=width)
         written += accepted + 1
         total_s += round_s
-    return total_s
-
-
-def _fixed_s(trace: Trace, costs: Costs, length: int) -> float:
-    total_s, written = 0.0, 0
-    while written < len(trace.answer):
-        count = min(length, len(trace.answer) - written - 1)
-        accepted = trace.kept(trace.chains[written].token_ids[:count], written)
-        total_s += costs.pass_s[count] + costs.draft_s(count)
-        total_s += TOKEN_S * (accepted + 1)
-        written += accepted + 1
     return total_s

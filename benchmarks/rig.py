@@ -89,7 +89,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What was measured before adaptive drafting: from it follows what any engine could reach.
+    """What was measured before adaptive drafting: from it follows what drafting could gain.
 
     To begin a draft costs more than a token of it: two tokens are read, after a pass of the target.
     """
@@ -164,6 +164,15 @@ class Rig:
             session = model.session
             session.rollback(min(self._kept_tokens, len(session.cached)))
 
+    def let_draft_read(self, prompt: Sequence[int]) -> None:
+        """Have a draft of the same tokens read a prompt that is not yet asked, but its last token.
+
+        Ours reads it amid the answer, after the first token is out; others while they read it.
+        """
+        if self.draft is not None and self.has_same_tokens:
+            for _ in prefill(self.draft.session, prompt[:-1]):
+                pass
+
     def begin_user(self) -> None:
         """Forget what adaptive drafting learnt, as for a new user; costs stay known."""
         self._records.clear()
@@ -209,7 +218,7 @@ class Rig:
     def calibrate(self) -> CostTable:
         """Measure what passes cost, once, as the engine does when it loads a model and a draft."""
         if self._table is None:
-            self._table = table = self._time_target()
+            self._table = self.decoder.costs = table = self._time_target()
             seconds = tuple(table.seconds(width) for width in range(1, table.max_width + 1))
             token_s = self._draft_token_s
             self.costs = Costs(seconds, token_s, self._time_beginning(token_s or 0.0))

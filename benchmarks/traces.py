@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.rig import PLAIN, Costs, Rig
 from config import SamplingParams
 from utils.drafters.lookup import LookupDrafter
+from utils.drafters.protocol import Hindsight
 from utils.engine.draft_shelf import MAX_DRAFT_TOKENS
 from utils.model_session import FloatArray, ModelSession, common_prefix, prefill
 from utils.prompt_suite import Suite
@@ -46,10 +47,14 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What followed where the last `match_length` tokens stood before."""
+    """What followed where the last `match_length` tokens stood before.
+
+    `onward` holds what goes on from a draft, by how many of its tokens there are.
+    """
 
     token_ids: tuple[int, ...]
     match_length: int
+    onward: tuple[Copy, ...] = ()
 
     @property
     def features(self) -> list[int]:
@@ -60,11 +65,21 @@ class Copy:
 class NoPicker:
     """No token ends an answer before it is at its end; drafts are read, not picked."""
 
+    may_withdraw = True
+
     def pick(
         self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
     ) -> tuple[int, Distribution, float]:
         """Fail: the drafts are read off traces, where they were picked already."""
         raise RuntimeError("a replayed draft picks no tokens: it was asked to")
+
+    def may_follow(self, guessed: Sequence[int]) -> bool:
+        """Say no: there is no trace of what would be drafted there."""
+        return False
+
+    def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
+        """Judge nothing: it was judged when the trace was made."""
+        return ()
 
     def is_end(self, token_id: int) -> bool:
         """Say no."""
@@ -91,11 +106,18 @@ def record_traces(rig: Rig, suite: Suite, sampling: SamplingParams) -> list[Trac
 
 
 def copies_of(trace: Trace, most: int) -> list[Copy]:
-    """Return what a lookup would copy at each token of the answer, up to `most` tokens."""
+    """Return what a lookup would copy at each token of the answer, up to `most` tokens.
+
+    And what it would copy after each draft that could be made there.
+    """
     lookup, found = LookupDrafter(), []
-    for at in range(len(trace.answer)):
+    for at, chain in enumerate(trace.chains):
         lookup.observe([*trace.prompt, *trace.answer[:at]])
-        found.append(Copy(tuple(lookup.copy(most, NoPicker())), lookup.match_length))
+        drafts = [chain.token_ids[:count] for count in range(min(most, len(chain.token_ids)) + 1)]
+        onward = [lookup.copy_after(drafted, most - len(drafted), NoPicker()) for drafted in drafts]
+        copied = tuple(lookup.copy(most, NoPicker()))
+        copies = tuple(Copy(tuple(token_ids), length) for token_ids, length in onward)
+        found.append(Copy(copied, lookup.match_length, copies))
     return found
 
 

@@ -79,3 +79,20 @@ def test_priors_rise_with_what_speaks_for_a_token(make):
     rates = [rate for _, rate in make().curve()]
     assert rates == sorted(rates)
     assert all(0 < rate < 1 for rate in rates)
+
+
+def test_a_place_in_the_draft_is_judged_by_what_was_kept_there():
+    acceptance = of_margins()
+    for _ in range(60):
+        acceptance.learn([(1.2, False)], first=0)
+        acceptance.learn([(1.2, True)] * 2, first=7)
+    early, late = acceptance.rate(1.2, 0), acceptance.rate(1.2, 9)
+    assert early < 0.3
+    assert late > 0.85
+    assert early < acceptance.rate(1.2) < late
+
+
+def test_a_place_that_was_never_reached_is_judged_as_any_other():
+    acceptance = of_margins()
+    acceptance.learn([(1.2, True), (1.2, False)] * 50)
+    assert acceptance.rate(1.2, 5) == acceptance.rate(1.2)

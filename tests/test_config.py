@@ -140,7 +140,7 @@ WRONG = [
     ("SAMPLING__TOP_K", "1001", "from 0 to 1000"),
     ("SAMPLING__TOP_P", "0", "a number above 0, up to 1"),
     ("SAMPLING__MIN_P", "1.1", "from 0 to 1"),
-    ("SAMPLING__REPETITION_PENALTY", "0", "above 0, up to 4"),
+    ("SAMPLING__REPETITION_PENALTY", "1e-38", "a number from 0.01 to 4"),
     ("SAMPLING__FREQUENCY_PENALTY", "3", "from -2 to 2"),
     ("SAMPLING__PRESENCE_PENALTY", "-3", "from -2 to 2"),
     ("SAMPLING__PENALTY_WINDOW", "4097", "from 0 to 4096"),

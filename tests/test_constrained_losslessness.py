@@ -2,8 +2,8 @@
 
 As in `test_losslessness.py`: the fake target is a Markov chain, here over letters that a grammar
 lets stand at even or at odd places only, so that each token is one sample of a known conditional
-distribution. The limit is the quantile of chi-square for one false alarm in 100,000; with ten
-settings the odds of a false alarm in a run with fresh seeds are one in 10,000; the seeds are fixed.
+distribution. The limit is the quantile of chi-square for one false alarm in 100,000; with 13
+settings the odds of a false alarm in a run with fresh seeds are one in 7,700; the seeds are fixed.
 Negative controls show that the test finds wrong decoders.
 """
 
@@ -16,7 +16,7 @@ import pytest
 
 from config import SamplingParams, SpeculativeConfig, VerifierName
 from tests.fake_model import FakeSession, FakeVocabulary
-from tests.test_losslessness import SIZE, draft_table, target_table
+from tests.test_losslessness import SIZE, SteadyRecord, draft_table, target_table, watched
 from tests.test_sampling import reference
 from utils.constraint import HeldAnswer
 from utils.drafters.lookup import LookupDrafter
@@ -47,13 +47,16 @@ SETTINGS: list[tuple[VerifierName, str, str]] = [
 ]
 
 
-async def sample(samples: int, verifier: VerifierName, params: SamplingParams, draft: str):
-    """Counts of (even or odd place, token before, token)."""
-    drafter = (
-        LookupDrafter()
-        if draft == "lookup"
-        else ModelDrafter(draft, FakeSession(draft_table(draft)), vocabulary_size=SIZE)
-    )
+async def sample(
+    samples: int,
+    verifier: VerifierName,
+    params: SamplingParams,
+    draft: str,
+    record: SteadyRecord | None = None,
+):
+    """Counts of (even or odd place, token before, token); with a record, drafted as seems best."""
+    model = ModelDrafter(draft, FakeSession(draft_table(draft)), vocabulary_size=SIZE)
+    drafter = LookupDrafter() if draft == "lookup" else model
     vocabulary = FakeVocabulary(SIZE)
     constraint = GrammarConstraint(TokenTable(vocabulary), GRAMMAR)
     decoder = SpeculativeDecoder(FakeSession(target_table()), vocabulary)
@@ -67,9 +70,10 @@ async def sample(samples: int, verifier: VerifierName, params: SamplingParams, d
                 verifier=verifier, max_draft_tokens=3, acceptance_threshold=0
             ),
             drafter=drafter,
+            portfolio=record and watched(model, record),
             constraint=constraint,
         ):
-            assert not isinstance(event, Mode) or event.mode == "speculative", event
+            assert not isinstance(event, Mode) or event.mode == "speculative" or record, event
             if isinstance(event, Tokens):
                 tokens += [token.token_id for token in event.tokens]
         places = np.arange(len(tokens) - 1) % 2
@@ -102,6 +106,16 @@ async def test_the_text_has_the_targets_distribution_within_the_grammar(
 ) -> None:
     params = SAMPLINGS[sampling]
     assert excess_over_chance(await sample(samples, verifier, params, draft), params) < 1
+
+
+@pytest.mark.parametrize("verifier", ["coupled", "rejection", "block"])
+async def test_a_model_that_goes_on_from_copies_keeps_to_the_grammar_and_the_distribution(
+    samples: int, verifier: VerifierName
+) -> None:
+    params, record = SAMPLINGS["temperature"], SteadyRecord(trusts_copies=True)
+    counts = await sample(samples, verifier, params, "perturbed", record)
+    assert excess_over_chance(counts, params) < 1
+    assert record.copies_followed > samples / 40
 
 
 def forget_rows_after_a_draft(monkeypatch: pytest.MonkeyPatch) -> None:

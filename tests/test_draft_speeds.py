@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,13 @@ def test_answers_add_up_by_draft(kept: Path, tmp_path: Path) -> None:
     assert (speeds[key_of(draft)].answers, speeds[key_of(draft)].tokens) == (2, 400)
     assert speeds[key_of(draft)].speedup == pytest.approx(2.0)
     assert speeds["lookup"].speedup == pytest.approx(1.0)
+
+
+def test_answers_that_end_together_are_all_noted(kept: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(100):
+            threads.submit(note_speed, kept, None, answer(50))
+    assert recall_speeds(kept)["lookup"].answers == 100
 
 
 def test_a_record_tells_once_there_is_enough_of_it(kept: Path) -> None:

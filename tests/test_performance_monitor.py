@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import fields
 from statistics import fmean
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from utils.performance_monitor import (
     BASELINE_SAMPLES,
+    FEWEST_SAMPLES,
     Baseline,
     GenerationStats,
     PerformanceMonitor,
@@ -150,80 +152,103 @@ def test_a_clock_without_samples_knows_nothing():
     assert PlainClock().baseline == Baseline(0.0, "none", 0)
 
 
+def loaded_clock(*, steps: int = BASELINE_SAMPLES, seconds: float = MILLISECOND) -> PlainClock:
+    """A clock with the steps of loading."""
+    clock = PlainClock()
+    for _ in range(steps):
+        clock.note_loading(seconds)
+    return clock
+
+
+def answer(clock: PlainClock, steps: Sequence[float]) -> None:
+    """Have a round with a draft, a plain one that does not count, and those that do."""
+    clock.begin_answer()
+    clock.note_round(1.0, is_plain=False)
+    for seconds in (1.0, *steps):
+        clock.note_round(seconds, is_plain=True)
+
+
 @given(st.lists(st.floats(1, 4), min_size=1, max_size=BASELINE_SAMPLES))
 def test_the_clock_gives_the_rate_of_the_mean_step(samples):
     clock = PlainClock()
     for sample in samples:
-        clock.add(sample, origin="calibration")
+        clock.note_loading(sample)
     assert clock.baseline.tokens_per_second == pytest.approx(1 / fmean(samples))
     assert (clock.baseline.origin, clock.baseline.samples) == ("calibration", len(samples))
 
 
-def test_one_slow_step_moves_a_calibrated_clock_little():
-    clock = PlainClock()
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(MILLISECOND, origin="calibration")
-    clock.add(10.0, origin="running")
-    assert clock.baseline.tokens_per_second == pytest.approx(1000, rel=0.2)
-    assert clock.baseline.origin == "running"
+def test_one_step_of_an_answer_does_not_move_a_calibrated_clock():
+    clock = loaded_clock()
+    answer(clock, [10.0])
+    assert clock.baseline == Baseline(pytest.approx(1000), "calibration", BASELINE_SAMPLES)
 
 
 def test_steps_that_are_slower_now_and_then_count_as_they_are():
     clock = PlainClock()
-    for index in range(BASELINE_SAMPLES):
-        clock.add((3 if index % 4 == 0 else 1) * MILLISECOND, origin="running")
+    answer(clock, [(3 if index % 4 == 0 else 1) * MILLISECOND for index in range(12)])
     assert clock.baseline.tokens_per_second == pytest.approx(1000 / 1.5)
 
 
-def test_running_steps_replace_calibrated_ones_little_by_little():
-    clock = PlainClock()
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(MILLISECOND, origin="calibration")
+def test_steps_of_loading_count_until_there_are_some_of_answers():
+    clock = loaded_clock()
     seen = []
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(2 * MILLISECOND, origin="running")
-        seen.append(clock.baseline.tokens_per_second)
-    assert seen[BASELINE_SAMPLES // 2 - 1] == pytest.approx(1000 / 1.5)
-    assert seen[-1] == pytest.approx(500)
-    assert seen == sorted(seen, reverse=True)
+    for _ in range(FEWEST_SAMPLES):
+        answer(clock, [2 * MILLISECOND])
+        seen.append(clock.baseline)
+    assert set(seen[:-1]) == {Baseline(seen[0].tokens_per_second, "calibration", BASELINE_SAMPLES)}
+    assert seen[0].tokens_per_second == pytest.approx(1000)
+    assert seen[-1] == Baseline(pytest.approx(500), "running", FEWEST_SAMPLES)
+
+
+def test_a_step_that_follows_a_draft_and_the_first_of_an_answer_are_slower_and_do_not_count():
+    clock = loaded_clock()
+    for _ in range(4 * FEWEST_SAMPLES):
+        clock.begin_answer()
+        for is_plain in (True, False, True, False, True):
+            clock.note_round(5 * MILLISECOND, is_plain=is_plain)
+    assert clock.baseline == Baseline(pytest.approx(1000), "calibration", BASELINE_SAMPLES)
+
+
+@pytest.mark.parametrize(
+    ("width", "draft_s", "is_plain"), [(1, 0.01, True), (1, 0.5, False), (4, 0.0, False)]
+)
+def test_a_round_in_which_a_model_drafted_in_vain_is_no_plain_step(width, draft_s, is_plain):
+    stats = RoundStats(None, 0, 0, 1, draft_s, 1.0, 1.0 + draft_s, 0)
+    assert stats.is_plain(1.0, width) is is_plain
+
+
+def test_a_plain_answer_is_compared_with_all_of_its_steps_the_first_too():
+    clock = loaded_clock()
+    clock.begin_answer()
+    for index in range(2 * BASELINE_SAMPLES):
+        clock.note_round((33 if index == 0 else 1) * MILLISECOND, is_plain=True)
+    assert clock.baseline == Baseline(pytest.approx(500), "running", 2 * BASELINE_SAMPLES)
 
 
 def test_a_clock_remembers_only_the_newest_steps_between_answers():
-    clock = PlainClock()
-    for _ in range(9 * BASELINE_SAMPLES):
-        clock.add(1.0, origin="calibration")
+    clock = loaded_clock(steps=9 * BASELINE_SAMPLES, seconds=1.0)
     for _ in range(BASELINE_SAMPLES):
-        clock.add(0.5, origin="calibration")
+        clock.note_loading(0.5)
     assert clock.baseline == Baseline(2.0, "calibration", BASELINE_SAMPLES)
 
 
 def test_an_answer_of_many_steps_is_compared_with_all_of_its_own():
-    clock = PlainClock()
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(MILLISECOND, origin="calibration")
-    clock.begin_answer()
-    for index in range(2 * BASELINE_SAMPLES):
-        clock.add((2 if index % 2 else 4) * MILLISECOND, origin="running")
+    clock = loaded_clock()
+    answer(clock, [(2 if index % 2 else 4) * MILLISECOND for index in range(2 * BASELINE_SAMPLES)])
     assert clock.baseline == Baseline(pytest.approx(1000 / 3), "running", 2 * BASELINE_SAMPLES)
 
 
 def test_an_answer_of_few_steps_is_compared_with_the_steps_before_it():
-    clock = PlainClock()
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(MILLISECOND, origin="calibration")
-    clock.begin_answer()
-    for _ in range(BASELINE_SAMPLES // 4):
-        clock.add(3 * MILLISECOND, origin="running")
+    clock = loaded_clock()
+    answer(clock, [MILLISECOND] * 12)
+    answer(clock, [3 * MILLISECOND] * 4)
     assert clock.baseline.tokens_per_second == pytest.approx(1000 / 1.5)
 
 
 def test_an_answer_of_long_steps_says_nothing_of_the_next_one():
-    clock = PlainClock()
-    for _ in range(BASELINE_SAMPLES):
-        clock.add(MILLISECOND, origin="calibration")
-    clock.begin_answer()
-    for index in range(4 * BASELINE_SAMPLES):
-        clock.add((9 if index < 3 * BASELINE_SAMPLES else 1) * MILLISECOND, origin="running")
+    clock = loaded_clock()
+    steps = [(9 if index < 3 * BASELINE_SAMPLES else 1) * MILLISECOND for index in range(64)]
+    answer(clock, steps)
     assert clock.baseline.tokens_per_second == pytest.approx(1000 / 7)
     clock.begin_answer()
     assert clock.baseline.tokens_per_second == pytest.approx(1000)

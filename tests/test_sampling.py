@@ -111,6 +111,19 @@ def test_invalid_logits_are_an_error_and_not_a_token(bad: float) -> None:
             Sampler(params).distribution(logits, [])
 
 
+@pytest.mark.parametrize("penalty", [0.01, 4])
+def test_no_penalty_that_is_allowed_makes_sound_logits_invalid(penalty: float) -> None:
+    params = SamplingParams(
+        repetition_penalty=penalty,
+        frequency_penalty=-2,
+        presence_penalty=-2,
+        penalty_window=4096,
+        logit_bias={1: 100.0},
+    )
+    logits = np.array([1e6, 1e6, -1e6], np.float32)
+    assert Sampler(params).distribution(logits, [0, 1, 2] * 1365).token_ids.size
+
+
 def test_logits_of_minus_infinity_everywhere_are_an_error() -> None:
     with pytest.raises(ModelError, match="invalid values"):
         Sampler(SamplingParams()).distribution(np.full(10, -np.inf, np.float32), [])
@@ -215,6 +228,17 @@ def test_what_is_not_allowed_is_left_out_before_all_else(params: SamplingParams)
         assert set(got.token_ids.tolist()) == {n for n, share in wanted.items() if share > 0}
         for token_id, share in zip(got.token_ids.tolist(), got.probabilities, strict=True):
             assert share == pytest.approx(wanted[token_id], rel=1e-3)
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_the_lead_is_that_of_logits_after_penalties_and_bias(is_held: bool) -> None:
+    params = SamplingParams(temperature=0, presence_penalty=2.0, logit_bias={2: 3.0, 4: 1.0})
+    sampler = Sampler(params, HeldAnswer(_Even(), []) if is_held else None)
+    logits = np.array([4.0, 0.0, 1.5, 0.0, 1.0], np.float32)
+    untouched = logits.copy()
+    assert sampler.distribution(logits, [0], []).token_ids.tolist() == [2]
+    assert sampler.lead(logits, 2, [0], []) == pytest.approx(2.5)
+    assert (logits == untouched).all()
 
 
 def test_the_lead_is_over_the_largest_other_that_is_allowed() -> None:

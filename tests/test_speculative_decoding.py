@@ -189,7 +189,16 @@ async def test_a_draft_with_a_smaller_context_stops_drafting_there() -> None:
     answer = await write(target, drafter=model_drafter(0, n_ctx=20))
     assert len(answer.ids) == 60
     assert answer.rounds[-1].drafted == 0
-    assert [mode.mode for mode in answer.modes] == ["speculative"]
+    full = Mode("standard", None, "the draft's context is full: 20 tokens")
+    assert answer.modes == [Mode("speculative", "small", ""), full]
+
+
+async def test_a_prompt_that_fills_the_context_of_the_draft_is_answered_without_it() -> None:
+    strict = SPECULATIVE.model_copy(update={"fallback_enabled": False})
+    prompt, drafter = [1, 2, 3] * 7, model_drafter(0, n_ctx=20)
+    answer = await write(FakeSession(table()), prompt, speculative=strict, drafter=drafter)
+    assert len(answer.ids) == 60
+    assert [mode.reason for mode in answer.modes] == ["the draft's context is full: 20 tokens"]
 
 
 async def test_a_prompt_that_fills_the_context_is_refused_with_numbers() -> None:

@@ -15,12 +15,15 @@ NEWEST_SHARE = 0.04
 # What an answer shows counts as much as what is usual after so many tokens, and fades with others.
 USUAL_TOKENS, ANSWER_TOKENS = 10.0, 60.0
 ANSWER_FADE = 1 - 1 / ANSWER_TOKENS
+# A token that is reached is the likelier right the more were right before it. Classes of places in
+# a draft begin here, and what is known of all places counts as so many tokens in each.
+PLACES, PLACE_TOKENS = (1, 3, 7), 20.0
 # What is usual is what so many answers showed; the first guess counts as one.
 USUAL_ANSWERS = 5.0
 
 
 class Acceptance:
-    """Acceptance rates by the value of one feature, in bins, with older tokens fading.
+    """Acceptance rates by the value of one feature and the place in the draft, older ones fading.
 
     Each bin starts from a prior that weighs as much as `PRIOR_TOKENS` observations. `expected` is
     for tokens that are not drafted yet, whatever their feature may be: it is learnt anew with each
@@ -34,6 +37,8 @@ class Acceptance:
         self._kept = [PRIOR_TOKENS * prior for prior in priors]
         self._seen = [PRIOR_TOKENS for _ in priors]
         self._rates = list(priors)
+        # Of each bin, what was kept and seen by class of place.
+        self._placed = [[(0.0, 0.0)] * (len(PLACES) + 1) for _ in priors]
         self._newest = self._usual = FIRST_GUESS
         self._answer_kept = self._answer_seen = 0.0
         self._usual_tokens = USUAL_TOKENS
@@ -61,14 +66,26 @@ class Acceptance:
         self._usual_tokens = USUAL_TOKENS
         self._answer_kept = self._answer_seen = 0.0
 
-    def rate(self, feature: float) -> float:
-        """Return the probability that a token with this feature is kept."""
-        return self._rates[bisect_right(self._edges, feature)]
+    def rate(self, feature: float, place: int | None = None) -> float:
+        """Return the probability that a token with this feature is kept, in this place or any."""
+        index = bisect_right(self._edges, feature)
+        usual = self._rates[index]
+        if place is None:
+            return usual
+        kept, seen = self._placed[index][bisect_right(PLACES, place)]
+        return (kept + PLACE_TOKENS * usual) / (seen + PLACE_TOKENS)
 
-    def learn(self, judged: Iterable[tuple[float, bool]]) -> None:
-        """Take in tokens that the target judged: the feature of each, and whether it was kept."""
-        for feature, was_kept in judged:
+    def learn(self, judged: Iterable[tuple[float, bool]], *, first: int | None = None) -> None:
+        """Take in tokens that the target judged: the feature of each, and whether it was kept.
+
+        Those of a draft stand side by side, from place `first` on.
+        """
+        for offset, (feature, was_kept) in enumerate(judged):
             index = bisect_right(self._edges, feature)
+            if first is not None:
+                placed, place = self._placed[index], bisect_right(PLACES, first + offset)
+                kept, seen = placed[place]
+                placed[place] = kept * FADE + was_kept, seen * FADE + 1
             seen = self._seen[index] = self._seen[index] * FADE + 1
             kept = self._kept[index] = self._kept[index] * FADE + was_kept
             self._rates[index] = kept / seen

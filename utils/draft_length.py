@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
 
 from config import SpeculativeConfig
 from utils.performance_monitor import RoundStats, ratio
 
-PROBE_EVERY = 128
+# Plain steps tell their time in a row, and early enough for answers of ordinary length.
+PROBE_EVERY, FIRST_PROBE, PROBE_ROUNDS = 256, 32, 4
 FIRST_PAUSE_TOKENS = 64
 LONGEST_PAUSE_TOKENS = 1024
 
@@ -22,24 +22,12 @@ class Decision:
     pause_reason: str = ""
 
 
-class DraftLength(Protocol):
-    """Chooses the draft length of each round from what the rounds before yielded."""
-
-    def decide(self) -> Decision:
-        """Return what to do in the next round."""
-        ...
-
-    def observe(self, stats: RoundStats) -> None:
-        """Learn from a round."""
-        ...
-
-
 class FixedDraftLength:
     """Always the same length, paused while too little of it is accepted.
 
     When the acceptance rate over the newest `acceptance_window` drafted tokens falls under the
-    threshold, drafting pauses for 64 tokens, then twice as long after every failed try. Once in
-    128 rounds nothing is drafted, which keeps the measured plain speed fresh.
+    threshold, drafting pauses for 64 tokens, then twice as long after every failed try. In
+    four of 256 rounds nothing is drafted, which keeps the measured plain speed fresh.
     """
 
     def __init__(self, config: SpeculativeConfig) -> None:
@@ -55,7 +43,7 @@ class FixedDraftLength:
         """Return the fixed length, or 0 during a pause or a probe of the plain speed."""
         if self._pause_left > 0:
             return Decision(0, self._reason)
-        if self._rounds % PROBE_EVERY == PROBE_EVERY - 1:
+        if 0 <= self._rounds % PROBE_EVERY - FIRST_PROBE < PROBE_ROUNDS:
             return Decision(0)
         return Decision(self._config.max_draft_tokens)
 

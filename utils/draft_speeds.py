@@ -12,6 +12,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 
 from config import LOOKUP, ModelOptions, Settings
 from utils.llama.probe import entry_of, timed_entry_of
@@ -22,6 +23,8 @@ SHORTEST_ANSWER = 16
 # Beyond so many, what was before counts for half: models and machines stay, what is asked changes.
 MOST_TOKENS = 20_000
 MOST_DRAFTS = 64
+# Answers that end together are noted by several threads.
+_noting = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +86,12 @@ def note_speed(kept: Path, draft: Path | None, stats: GenerationStats) -> None:
     is_comparable = stats.baseline.tokens_per_second > 0 and stats.decode_s > 0
     if not is_comparable or stats.completion_tokens < SHORTEST_ANSWER:
         return
-    speeds, key = recall_speeds(kept), key_of(draft)
-    # The newest last, and no more than a few: files come and go.
-    speeds[key] = speeds.pop(key, UNKNOWN).with_answer(stats)
-    newest = list(speeds.items())[-MOST_DRAFTS:]
-    with suppress(OSError):
+    key = key_of(draft)
+    with _noting, suppress(OSError):
+        speeds = recall_speeds(kept)
+        # The newest last, and no more than a few: files come and go.
+        speeds[key] = speeds.pop(key, UNKNOWN).with_answer(stats)
+        newest = list(speeds.items())[-MOST_DRAFTS:]
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=kept.parent, suffix=".part", delete=False, encoding="utf-8"

@@ -12,6 +12,7 @@ SpecChatError
 │   ├── TemplateError       the chat template fails or takes too much
 │   ├── TargetError         the target failed while decoding
 │   └── DraftError          the draft failed or does not suit the target
+│       └── DraftFullError  nothing more fits the draft's context
 ├── EngineError             the engine worker failed
 │   ├── EngineCrashedError  the worker process died
 │   ├── EngineStalledError  the worker made no progress for too long
@@ -98,6 +99,17 @@ class DraftError(ModelError):
     """The draft failed or does not suit the target."""
 
     code = "draft"
+
+
+class DraftFullError(DraftError):
+    """Nothing more fits the draft's context, which is smaller than the target's."""
+
+    code = "draft_full"
+
+    @classmethod
+    def of(cls, context_tokens: int) -> DraftFullError:
+        """Return the error of a draft whose context has so many tokens."""
+        return cls(f"the draft's context is full: {context_tokens} tokens")
 
 
 class EngineError(SpecChatError):

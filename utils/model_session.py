@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.errors import ContextFullError, RequestError
+
 FloatArray = NDArray[np.float32]
 
 
@@ -109,3 +111,14 @@ def prefill(session: ModelSession, token_ids: Sequence[int]) -> Iterator[int]:
     for start in range(kept, len(token_ids), session.max_batch):
         session.decode(token_ids[start : start + session.max_batch], rows=0)
         yield len(session.cached)
+
+
+def check_prompt(prompt: Sequence[int], session: ModelSession, spare: int) -> None:
+    """Raise `RequestError` unless there is a prompt, and room for more than `spare` tokens."""
+    if not prompt:
+        raise RequestError("the prompt is empty: there is nothing to answer")
+    if len(prompt) >= session.n_ctx - spare:
+        raise ContextFullError(
+            f"the conversation has {len(prompt)} tokens, the context {session.n_ctx}: "
+            "shorten it, start a new chat, or raise SPECCHAT_CONTEXT_TOKENS"
+        )

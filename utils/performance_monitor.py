@@ -16,8 +16,10 @@ from typing import Literal
 
 BaselineOrigin = Literal["none", "calibration", "running"]
 FinishReason = Literal["stop", "length", "cancelled"]
-BASELINE_SAMPLES = 16
+BASELINE_SAMPLES, FEWEST_SAMPLES = 16, 8
 LONGEST_STEP = 4.0
+# A model that drafted, if in vain, takes more of a round, and more time than a lookup.
+QUIET_SHARE, QUIET_S = 0.25, 50e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class RoundStats:
     verify_s: float
     total_s: float
     depth: int
+
+    def is_plain(self, pass_s: float, width: int) -> bool:
+        """Tell whether it was a plain step: one token wide, and no model drafted, not in vain."""
+        return width == 1 and self.draft_s < max(QUIET_SHARE * pass_s, QUIET_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,38 +132,57 @@ def ratio(part: float, whole: float) -> float:
 class PlainClock:
     """Measured time of a plain step of one target: of nothing else, however much is drafted.
 
-    It is the mean of the newest steps, with those clipped that took very long: other programs slow
-    plain steps as well as drafted rounds. An answer with many plain steps is compared with all of
-    its own. What is drafted at a fixed length has few, so that older ones count there.
+    It is the mean of the newest steps that followed other plain ones, with those clipped that took
+    very long: other programs slow plain steps as well as drafted rounds. Those timed at loading
+    count until there are some of answers. An answer with many plain steps is compared with all of
+    its own, the first too.
     """
 
     def __init__(self) -> None:
-        self._samples: deque[float] = deque(maxlen=BASELINE_SAMPLES)
+        self._loading: deque[float] = deque(maxlen=BASELINE_SAMPLES)
+        self._newest: deque[float] = deque(maxlen=BASELINE_SAMPLES)
         self._answer_steps, self._answer_s = 0, 0.0
+        self._is_first, self._was_plain = True, False
         self._baseline = Baseline()
 
     def begin_answer(self) -> None:
         """Start anew with the steps of an answer."""
         self._answer_steps, self._answer_s = 0, 0.0
-        if self._samples:
-            self._baseline = self._newest(self._baseline.origin)
+        self._is_first, self._was_plain = True, False
+        self._baseline = self._of_newest()
 
-    def add(self, seconds: float, *, origin: BaselineOrigin) -> None:
-        """Take in the time of one plain step."""
-        self._samples.append(seconds)
-        if origin == "running":
-            self._answer_steps += 1
-            self._answer_s += seconds
+    def note_loading(self, seconds: float) -> None:
+        """Take in the time of a plain step that was made to be timed."""
+        self._loading.append(seconds)
+        self._baseline = self._of_newest()
+
+    def note_round(self, seconds: float, *, is_plain: bool) -> None:
+        """Take in a round of an answer: only plain ones tell, not those that follow a draft.
+
+        The first of an answer finds the processor's caches cold: it counts beside its own alone.
+        """
+        is_first, follows = self._is_first, self._was_plain
+        self._is_first, self._was_plain = False, is_plain
+        if not is_plain or not (is_first or follows):
+            return
+        self._answer_steps += 1
+        self._answer_s += seconds
+        if follows:
+            self._newest.append(seconds)
         if self._answer_steps >= BASELINE_SAMPLES:
             rate = ratio(self._answer_steps, self._answer_s)
-            self._baseline = Baseline(rate, origin, self._answer_steps)
+            self._baseline = Baseline(rate, "running", self._answer_steps)
         else:
-            self._baseline = self._newest(origin)
+            self._baseline = self._of_newest()
 
-    def _newest(self, origin: BaselineOrigin) -> Baseline:
-        longest_s = LONGEST_STEP * median(self._samples)
-        mean_s = fmean(min(sample, longest_s) for sample in self._samples)
-        return Baseline(ratio(1, mean_s), origin, len(self._samples))
+    def _of_newest(self) -> Baseline:
+        is_running = len(self._newest) >= FEWEST_SAMPLES or not self._loading
+        samples = self._newest if is_running else self._loading
+        if not samples:
+            return Baseline()
+        longest_s = LONGEST_STEP * median(samples)
+        mean_s = fmean(min(sample, longest_s) for sample in samples)
+        return Baseline(ratio(1, mean_s), "running" if is_running else "calibration", len(samples))
 
     @property
     def baseline(self) -> Baseline:

@@ -98,7 +98,11 @@ class Sampler:
     def lead(
         self, logits: FloatArray, token_id: int, before: Sequence[int], drafted: Sequence[int]
     ) -> float:
-        """Return how far a logit is above the largest other one that is allowed."""
+        """Return how far a logit is above the largest other one that is allowed, as both stand
+        after penalties and bias.
+        """
+        if self._edits:
+            logits = self._edit(logits, before, drafted)
         if self._held is None:
             return lead(logits, token_id)
         value = logits[token_id]

@@ -17,17 +17,19 @@ from time import perf_counter
 
 from config import SamplingParams, SpeculativeConfig
 from utils.constraint import Constraint, HeldAnswer
+from utils.cost_table import CostTable
 from utils.draft_length import FixedDraftLength
 from utils.drafters.guarded import GuardedDrafter
 from utils.drafters.portfolio import Portfolio
 from utils.drafters.protocol import Drafter, Hindsight
-from utils.errors import ContextFullError, ModelError, RequestError, TargetError
+from utils.errors import ModelError, TargetError
 from utils.events import Event, Finished, Prefilled, Started, Tokens, TokenSource
 from utils.model_session import (
     DecodeAborted,
     FloatArray,
     ModelSession,
     Vocabulary,
+    check_prompt,
     common_prefix,
     prefill,
 )
@@ -53,6 +55,8 @@ class SpeculativeDecoder:
         self.target = target
         self.vocabulary = vocabulary
         self.clock = clock or PlainClock()
+        # What passes cost, once that is known.
+        self.costs: CostTable | None = None
         self._last: tuple[Portfolio, _Answer] | None = None
 
     async def generate(
@@ -82,6 +86,7 @@ class SpeculativeDecoder:
             FixedDraftLength(speculative),
             reason=reason,
             fallback_enabled=speculative.fallback_enabled,
+            costs=self.costs,
         )
         seed = secrets.randbelow(2**63) if sampling.seed is None else sampling.seed
         verifier = make_verifier(speculative.verifier, seed)
@@ -144,8 +149,9 @@ class _Answer:
         self._target = decoder.target
         self._equal_width = equal_width
         self._vocabulary = decoder.vocabulary
+        self.is_end = decoder.vocabulary.is_end
         self._clock = decoder.clock
-        _check_prompt(prompt, self._target, equal_width)
+        check_prompt(prompt, self._target, equal_width)
         if equal_width:
             self._target.rollback(0)
         self.tokens = list(prompt)
@@ -156,6 +162,7 @@ class _Answer:
         self._sampler = Sampler(sampling, held)
         self._is_greedy = sampling.is_greedy or sampling.top_k == 1
         self._verifier = verifier
+        self.may_withdraw = isinstance(verifier, CoupledVerifier)
         self._drafter = drafter
         self._text = TextStream(sampling.stop)
         self._monitor = PerformanceMonitor(
@@ -215,7 +222,7 @@ class _Answer:
 
     def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
         """Judge what the drafter would have picked for the last tokens, where that can be told."""
-        if self._held is not None or not isinstance(self._verifier, CoupledVerifier):
+        if self._held is not None or not self.may_withdraw:
             return ()
         judged = []
         for place, row in enumerate(rows, len(token_ids) - len(rows)):
@@ -223,9 +230,10 @@ class _Answer:
             judged.append((margin, token_id == token_ids[place]))
         return judged
 
-    def is_end(self, token_id: int) -> bool:
-        """Tell whether the token ends the answer."""
-        return self._vocabulary.is_end(token_id)
+    def may_follow(self, guessed: Sequence[int]) -> bool:
+        """Tell whether the answer may be gone on with these tokens, and is no end then."""
+        fits = self._held is None or self._held.fitting(self.tokens, guessed) == len(guessed)
+        return fits and not any(map(self.is_end, guessed))
 
     def _fitting(self, draft: Draft) -> Draft:
         """Leave out what was copied from where the grammar was another one, or none."""
@@ -277,9 +285,9 @@ class _Answer:
 
     def _commit(self, emitted: Emitted, stats: RoundStats, since_last_s: float) -> Tokens:
         """Account for a round and release its text."""
-        if not stats.drafted and self._pass_width == 1:
-            # To be compared with whole answers: what came of the round before took its time, too.
-            self._clock.add(since_last_s - stats.draft_s, origin="running")
+        # To be compared with whole answers: what came of the round before took its time, too.
+        seconds = since_last_s - stats.draft_s
+        self._clock.note_round(seconds, is_plain=stats.is_plain(self._pass_s, self._pass_width))
         self._monitor.add(stats)
         if self._monitor.rounds == 1:
             self._monitor.ttft_s = self._end - self._begin
@@ -304,17 +312,5 @@ class _Answer:
             yield Tokens(tuple(held), (), self._clock.baseline)
         self._monitor.baseline = self._clock.baseline
         stats = replace(self._monitor.result(), decode_s=self._end - self._decode_begin)
-        held_chars = sum(len(token.text) for token in held)
-        yield Finished(
-            self._finish or "cancelled", stats, held_tokens=len(held), held_chars=held_chars
-        )
-
-
-def _check_prompt(prompt: Sequence[int], target: ModelSession, spare: int) -> None:
-    if not prompt:
-        raise RequestError("the prompt is empty: there is nothing to answer")
-    if len(prompt) >= target.n_ctx - spare:
-        raise ContextFullError(
-            f"the conversation has {len(prompt)} tokens, the context {target.n_ctx}: "
-            "shorten it, start a new chat, or raise SPECCHAT_CONTEXT_TOKENS"
-        )
+        finish, chars = self._finish or "cancelled", sum(len(token.text) for token in held)
+        yield Finished(finish, stats, held_tokens=len(held), held_chars=chars)

@@ -102,6 +102,18 @@ def test_earlier_conversations_are_looked_up_too_up_to_a_limit() -> None:
     assert drafter.copy(1, NoEnd()) == []
 
 
+def test_it_tells_how_many_tokens_it_holds_of_all_conversations() -> None:
+    drafter = LookupDrafter(remembered_tokens=12)
+    assert drafter.indexed_tokens == 0
+    drafter.begin([1, 2, 3, 4, 5, 6])
+    drafter.observe([1, 2, 3, 4, 5, 6, 7])
+    assert drafter.indexed_tokens == 7
+    drafter.begin([8, 9])
+    assert drafter.indexed_tokens == 7 + 1 + 2
+    drafter.forget_earlier()
+    assert drafter.indexed_tokens == 2
+
+
 def test_what_is_forgotten_before_another_conversation_is_not_looked_up_in_it() -> None:
     drafter = LookupDrafter(remembered_tokens=100)
     drafter.begin([1, 2, 3, 4, 5, 6])

@@ -19,7 +19,7 @@ from utils.drafters.record import (
     PLAIN_TOKENS,
     DraftingRecord,
 )
-from utils.errors import DraftError
+from utils.errors import DraftError, DraftFullError
 from utils.events import Mode
 from utils.performance_monitor import RoundStats
 from utils.sampling import Distribution
@@ -45,6 +45,7 @@ class ScriptedModel:
     name = "scripted"
 
     hindsight = ()
+    reads_guesses = False
 
     def __init__(self, rate: float, rng: random.Random) -> None:
         self.rate = rate
@@ -71,8 +72,13 @@ class ScriptedModel:
 
 
 class NoEnd:
+    may_withdraw = True
+
     def is_end(self, token_id):
         return False
+
+    def may_follow(self, guessed):
+        return True
 
 
 def run(world: Clocked, model, tokens: int = 3000, lookup=None, text=None, record=None):
@@ -307,6 +313,87 @@ def test_of_a_mixed_draft_the_model_is_judged_by_its_own_tokens_and_lookup_by_th
     assert record.matches.observed == kept - 2
 
 
+class Follower(ScriptedModel):
+    """Drafts two tokens after whatever it is given, which it remembers."""
+
+    reads_guesses = True
+
+    def propose(self, token_ids, limit, picker, wants_more):
+        self.read, self.limit = list(token_ids), limit
+        wants_more(9.0), wants_more(9.0)
+        return Draft((11, 12), (Distribution(np.array([11, 12]), np.array([0.5, 0.5])),) * 2)
+
+
+def following(model: Follower, picker: NoEnd) -> tuple[Portfolio, DraftingRecord, Draft]:
+    """Have what can be copied, and is mostly right, end before the room for a draft does."""
+    record = DraftingRecord(Clocked(FLAT, 0.005).costs, draft_token_s=0.005)
+    record.matches.learn([(length, True) for length in range(12)] * 50)
+    portfolio = Portfolio(model, LookupDrafter(), record, max_draft_tokens=16)
+    token_ids = [7, 6, 1, 2, 3, 4, 5, 7, 6]
+    portfolio.begin(token_ids)
+    return portfolio, record, portfolio.propose(token_ids, 16, picker)
+
+
+def test_a_model_goes_on_where_a_copy_ends():
+    model = Follower(0.9, random.Random(1))
+    portfolio, record, draft = following(model, NoEnd())
+    copied = [1, 2, 3, 4, 5, 7]
+    assert model.read == [7, 6, 1, 2, 3, 4, 5, 7, 6, *copied]
+    assert model.limit == 16 - len(copied)
+    assert draft.token_ids == (*copied, 11, 12)
+    assert [draft.distribution(index).at(12) for index in range(8)] == [0] * 6 + [0.5] * 2
+    matches = record.matches.observed
+    stats = RoundStats("pair", 8, 7, 8, 0.1, 1.0, 1.2, 9)
+    portfolio.observe([*model.read, 11, 13], stats, pass_s=1.0, width=9)
+    assert (record.matches.observed - matches, record.margins.observed) == (6, 2)
+
+
+def test_a_model_does_not_go_on_from_a_copy_that_cannot_stand_there():
+    class Forbidding(NoEnd):
+        def may_follow(self, guessed):
+            return False
+
+    model = Follower(0.9, random.Random(1))
+    _, _, draft = following(model, Forbidding())
+    assert draft.token_ids == (1, 2, 3, 4, 5, 7)
+
+
+@pytest.mark.parametrize(("chosen", "right"), [(1, True), (9, False)])
+def test_a_token_that_was_withdrawn_is_judged_by_what_the_target_chose_there(chosen, right):
+    class Unsure(ScriptedModel):
+        def propose(self, token_ids, limit, picker, wants_more):
+            wants_more(0.0)
+            return Draft((1,), ())
+
+    record = DraftingRecord(Clocked({1: 1.0, 17: 8.0}, 0.0).costs, draft_token_s=0.01)
+    record.margins.learn([(0.0, False)] * 20 + [(9.0, True)] * 400)
+    portfolio = Portfolio(Unsure(0.9, random.Random(1)), None, record, max_draft_tokens=8)
+    portfolio.begin([5])
+    assert portfolio.propose([5, 6], 8, NoEnd()).token_ids == ()
+    before = record.margins.rate(0.0, 0)
+    stats = RoundStats(None, 0, 0, 1, 0.01, 1.0, 1.01, 2)
+    portfolio.observe([5, 6, chosen], stats, pass_s=1.0, width=1)
+    assert record.margins.observed == 421
+    assert (record.margins.rate(0.0, 0) > before) is right
+
+
+def test_what_a_model_drew_is_withdrawn_only_where_that_leaves_the_text_as_it_is():
+    class Strict(NoEnd):
+        may_withdraw = False
+
+    class Unsure(ScriptedModel):
+        def propose(self, token_ids, limit, picker, wants_more):
+            wants_more(9.0), wants_more(0.0)
+            return Draft((1, 2), ())
+
+    for picker, kept in ((NoEnd(), 1), (Strict(), 2)):
+        record = DraftingRecord(Clocked({1: 1.0, 17: 8.0}, 0.0).costs, draft_token_s=0.01)
+        record.margins.learn([(0.0, False)] * 400 + [(9.0, True)] * 400)
+        portfolio = Portfolio(Unsure(0.9, random.Random(1)), None, record, max_draft_tokens=8)
+        portfolio.begin([5])
+        assert len(portfolio.propose([5, 6], 8, picker).token_ids) == kept
+
+
 def test_a_note_on_the_model_is_said_while_it_drafts():
     record = DraftingRecord(Clocked(FLAT, 0.05).costs)
     model = ScriptedModel(0.9, random.Random(1))
@@ -324,6 +411,25 @@ def test_a_model_that_fails_is_left_out_with_the_reason():
     _, portfolio, _ = run(world, Broken(0.9, random.Random(1)), 100)
     assert portfolio.mode.mode == "standard"
     assert portfolio.mode.reason == "draft scripted failed: out of memory"
+
+
+@pytest.mark.parametrize("place", ["begin", "propose"])
+def test_a_model_whose_context_is_full_is_left_out_with_the_reason_and_guessed_nothing(place):
+    def refuse(*_):
+        raise DraftFullError.of(512)
+
+    model = ScriptedModel(0.9, random.Random(1))
+    setattr(model, place, refuse)
+    record = DraftingRecord(Clocked(FLAT, 0.05).costs, draft_token_s=0.05)
+    portfolio = Portfolio(
+        model, LookupDrafter(), record, max_draft_tokens=8, fallback_enabled=False
+    )
+    portfolio.begin([1, 2, 3])
+    assert not portfolio.propose([1, 2, 3], 8, NoEnd()).token_ids
+    assert portfolio.mode == Mode(
+        "speculative", "lookup", "the draft's context is full: 512 tokens"
+    )
+    assert record.margins.observed == 0
 
 
 def test_lookup_alone_says_which_draft_was_not_to_be_had_and_when_nothing_repeats():

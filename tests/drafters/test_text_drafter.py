@@ -15,6 +15,7 @@ from tests.tiny_gguf import write_tiny_gguf
 from utils.draft_pairs import check_pair
 from utils.drafters.spelling import Spelling
 from utils.drafters.text_drafter import Rereading, TextDrafter
+from utils.errors import DraftFullError
 from utils.llama.chat_prompt import encode_continued
 from utils.llama.model import LlamaModel
 from utils.vocabulary_map import VocabularyMap
@@ -212,6 +213,21 @@ async def test_only_whole_words_are_proposed(models):
     assert written.startswith(text)
     assert target.vocabulary.tokenize(text, parse_special=False) == list(proposed.token_ids)
     assert all(margin > 0 for margin in margins)
+
+
+async def test_drafting_ends_with_the_context_of_the_draft(models, monkeypatch):
+    target, draft = models["target"], models["other"]
+    drafter, prompt = drafter_of(draft, target, "text"), question(target, QUESTIONS[0])
+    drafter.begin(prompt)
+    monkeypatch.setattr(draft.session, "n_ctx", len(drafter._reading.ids) + 20)
+    plain, _ = await write(target, prompt, None)
+    full = f"the draft's context is full: {draft.session.n_ctx} tokens"
+    got, rounds = await write(target, prompt, drafter, ends=full)
+    assert got == plain
+    assert rounds[0].drafted + rounds[1].drafted > 0
+    assert rounds[-1].drafted == 0
+    with pytest.raises(DraftFullError, match=full):
+        drafter.begin([*prompt, *got])
 
 
 def test_vocabularies_with_little_in_common_are_drafted_as_text(models):

@@ -73,9 +73,13 @@ async def write(
     temperature: float = 0.0,
     max_tokens: int = 40,
     length: int = 5,
+    ends: str = "",
     **options: object,
 ) -> tuple[list[int], list[RoundStats]]:
-    """Return the tokens and rounds of an answer in which drafting never failed."""
+    """Return the tokens and rounds of an answer in which drafting never failed.
+
+    `ends` is the reason for which it ends before the answer, if it may.
+    """
     speculative = SpeculativeConfig(
         draft_length="fixed", max_draft_tokens=length, acceptance_threshold=0, **options
     )
@@ -88,7 +92,7 @@ async def write(
         drafter=drafter,
     ):
         if isinstance(event, Mode) and drafter is not None:
-            assert event.mode == "speculative", event.reason
+            assert event.mode == "speculative" or event.reason == ends, event.reason
         if isinstance(event, Tokens):
             token_ids += [token.token_id for token in event.tokens]
             rounds += event.rounds

@@ -12,6 +12,7 @@ from tests.tiny_gguf import write_tiny_gguf
 from utils.draft_speeds import recall_speeds
 from utils.engine.admission import Admission
 from utils.engine.protocol import ChatMessage, DraftChoice, Generate
+from utils.errors import ModelLoadError
 from utils.performance_monitor import Baseline, GenerationStats
 
 
@@ -96,6 +97,13 @@ def test_a_draft_that_is_open_already_is_not_found_too_large_for_what_is_left_be
     monkeypatch.setattr("utils.engine.memory.available_bytes", lambda: 1000)
     choice = admission.find_draft("auto", "big")
     assert (choice.name, choice.problem) == ("small", "")
+
+
+def test_a_new_file_is_tried_for_as_long_as_a_model_may_take_to_load(folder: Path, tmp_path: Path):
+    settings = Settings(model_folders=(folder,), cache_folder=tmp_path)
+    hasty = Admission(settings.model_copy(update={"load_timeout_s": 0.01}))
+    with pytest.raises(ModelLoadError, match=r"did not load and answer within 0\.01 s"):
+        hasty.find_target("big")
 
 
 def test_what_answers_showed_of_a_draft_decides_whether_it_is_taken_again(

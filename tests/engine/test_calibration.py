@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -183,3 +184,38 @@ async def test_passes_are_timed_with_one_number_of_threads(tmp_path, monkeypatch
     monkeypatch.setattr(calibration, "time_passes", time_passes)
     await calibrated(tmp_path)
     assert choices == [None]
+
+
+def test_nothing_is_timed_where_it_is_stopped_before_the_first_pass(tmp_path):
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", context=1024)
+    with LlamaModel.open(path, ModelOptions(context_tokens=1024)) as model:
+        passes = calibration.time_passes(
+            model.session, [1, 2, 3], max_rows=17, should_stop=lambda: True
+        )
+    assert passes == {}
+
+
+async def test_measuring_can_be_stopped_anywhere(tmp_path):
+    path = write_tiny_gguf(tmp_path / "tiny.gguf", context=1024)
+    with LlamaModel.open(path, ModelOptions(context_tokens=1024)) as model:
+
+        async def ask_until(stop_at: int) -> tuple[CostTable | None, int]:
+            """Measure until the question whether to stop comes so often."""
+            asked = itertools.count()
+            model.session.should_stop = lambda: next(asked) >= stop_at
+            costs = await calibrate(
+                model.session,
+                model.vocabulary,
+                [1, 2, 3] * 10,
+                clock=PlainClock(),
+                max_rows=17,
+                should_stop=model.session.should_stop,
+            )
+            assert not model.session.cached
+            return costs, next(asked)
+
+        whole, most = await ask_until(10**9)
+        stops = [*range(40), *range(40, most - 1, most // 40)]
+        found = [(await ask_until(stop_at))[0] for stop_at in stops]
+    assert whole is not None
+    assert found[0] is None

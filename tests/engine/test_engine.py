@@ -32,6 +32,7 @@ from utils.errors import (
 from utils.events import Mode, Prefilled, Tokens
 from utils.llama.chat_template import ChatTemplate
 from utils.llama.gguf_header import read_header
+from utils.llama.model import LlamaModel
 from utils.llama.session import LlamaSession
 
 ADAPTIVE = SpeculativeConfig()
@@ -94,10 +95,11 @@ async def test_a_refused_target_leaves_the_old_one(loaded: Engine, folder: Path)
     assert (await answer(loaded, "hello")).finished.reason == "length"
 
 
-async def test_where_two_targets_do_not_fit_the_old_one_is_closed_first(
-    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_known_to_fit", [False, None])
+async def test_where_two_targets_are_not_known_to_fit_the_old_one_is_closed_first(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, is_known_to_fit: bool | None
 ):
-    monkeypatch.setattr(engine, "fits", lambda *_: None)
+    monkeypatch.setattr(engine, "fits", lambda *_: is_known_to_fit)
     with pytest.raises(TargetError):
         await load(loaded, folder / "sick.gguf")
     assert loaded.stats("s").target is None
@@ -190,6 +192,57 @@ async def test_a_recurrent_draft_leaves_lookup_with_the_reason(loaded: Engine, t
 async def test_loading_stops_when_told_to(loaded: Engine, folder: Path):
     with pytest.raises(ModelLoadError):
         await load(loaded, folder / "draft.gguf", should_stop=lambda: True)
+
+
+@pytest.mark.parametrize("speculative", [ADAPTIVE, drafted("any")], ids=["adaptive", "fixed"])
+async def test_an_answer_that_is_stopped_while_its_draft_is_opened_is_no_failure(
+    loaded: Engine, folder: Path, speculative: SpeculativeConfig
+):
+    strict = speculative.model_copy(update={"fallback_enabled": False})
+    draft = model(folder / "draft.gguf")
+    heard = await answer(loaded, "hello", draft, strict, should_stop=lambda: True)
+    assert heard.finished.reason == "cancelled"
+    assert not heard.tokens
+    assert (await answer(loaded, "hello", draft, strict)).mode.drafter == "draft"
+
+
+async def test_a_draft_that_cannot_be_fitted_is_closed_again(
+    loaded: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    closed = []
+    close = LlamaModel.close
+    monkeypatch.setattr(LlamaModel, "close", lambda self: (closed.append(self), close(self)))
+
+    def fail(*_: object) -> None:
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(draft_shelf, "fit_models", fail)
+    with pytest.raises(ValueError, match="out of order"):
+        await answer(loaded, "hello", model(folder / "draft.gguf"))
+    assert [Path(opened.info.path).name for opened in closed] == ["draft.gguf"]
+
+
+async def test_texts_to_look_up_are_forgotten_of_whoever_was_away_longest_once_they_are_many(
+    loaded: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    lookup = DraftChoice(kind="lookup", name="lookup")
+    shelf = loaded._target.drafts
+
+    async def held_after(owner: str, text: str) -> list[int]:
+        """Let one more be answered; return what is kept then, of the newest last."""
+        await answer(loaded, text, lookup, ADAPTIVE, owner=owner)
+        return [kept.lookup.indexed_tokens for kept in shelf._owners.values()]
+
+    text = "a few words to be looked up "
+    (each,) = await held_after("first", text)
+    monkeypatch.setattr(draft_shelf, "MOST_LOOKED_UP_TOKENS", int(1.5 * each))
+    assert await held_after("second", text) == [each, each]
+    assert await held_after("third", text) == [0, each, each]
+    assert shelf._owners["first"].records
+    await held_after("third", 3 * text)
+    held = await held_after("third", text)
+    assert held[:2] == [0, 0]
+    assert held[2] > 3 * each
 
 
 async def test_the_newest_two_drafts_stay_open(loaded: Engine, folder: Path, tmp_path: Path):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from utils.draft_length import DraftLength
+from utils.cost_table import CostTable
+from utils.draft_length import FixedDraftLength
 from utils.drafters.protocol import Drafter, Picker
-from utils.errors import DraftError
+from utils.errors import DraftError, DraftFullError
 from utils.events import Mode, ModeName
 from utils.model_session import DecodeAborted
 from utils.performance_monitor import RoundStats
@@ -23,12 +24,17 @@ class GuardedDrafter:
     def __init__(
         self,
         drafter: Drafter | None,
-        draft_length: DraftLength,
+        draft_length: FixedDraftLength,
         *,
         reason: str = "",
         fallback_enabled: bool = True,
+        costs: CostTable | None = None,
     ) -> None:
-        """`reason` says why there is no drafter, if so; without fallback failures raise."""
+        """`reason` says why there is no drafter, if so; without fallback failures raise.
+
+        With `costs` passes are made as wide as is cheapest.
+        """
+        self._costs = costs
         self._drafter = drafter
         self._draft_length = draft_length
         self._fallback_enabled = fallback_enabled
@@ -55,14 +61,19 @@ class GuardedDrafter:
         return self._guard(lambda drafter: drafter.propose(token_ids, length, picker)) or Draft()
 
     def width(self, count: int, limit: int) -> int:
-        """Return how wide a pass over `count` tokens is made: as wide as that."""
-        return count
+        """Return how wide a pass over `count` tokens is best made, up to `limit`."""
+        # One token alone tells what plain decoding takes.
+        if count == 1 or self._costs is None:
+            return count
+        return self._costs.padded_width(count, min(limit, self._costs.max_width))
 
     def observe(
         self, token_ids: Sequence[int], stats: RoundStats, *, pass_s: float, width: int
     ) -> None:
         """Learn what was committed, and how the round went."""
         self._draft_length.observe(stats)
+        if self._costs is not None:
+            self._costs.move_to(stats.depth)
         self._guard(lambda drafter: drafter.observe(token_ids))
 
     def _must_wait(self, token_ids: Sequence[int]) -> bool:
@@ -78,13 +89,18 @@ class GuardedDrafter:
             return action(self._drafter)
         except DecodeAborted:
             raise
+        except DraftFullError as error:
+            self._give_up(str(error))
         except Exception as error:  # whatever ails a drafter, the answer goes on
             problem = f"draft {self._drafter.name} failed: {str(error) or type(error).__name__}"
             if not self._fallback_enabled:
                 raise DraftError(problem) from error
-            self._drafter = None
-            self.mode = self._standard(problem)
-            return None
+            self._give_up(problem)
+        return None
+
+    def _give_up(self, reason: str) -> None:
+        self._drafter = None
+        self.mode = self._standard(reason)
 
     @staticmethod
     def _standard(reason: str) -> Mode:

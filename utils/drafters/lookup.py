@@ -130,6 +130,11 @@ class LookupDrafter:
         return 0
 
     @property
+    def indexed_tokens(self) -> int:
+        """Tokens that are indexed, of this conversation and earlier ones."""
+        return len(self._text.tokens)
+
+    @property
     def match_length(self) -> int:
         """Tokens of the longest end of the text that stood there before."""
         return self._text.match_length

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from utils.drafters.protocol import Hindsight, Picker
+from utils.errors import DraftFullError
 from utils.model_session import FloatArray, ModelSession, common_prefix, prefill
 from utils.sampling import Distribution
 from utils.token_validator import Draft
@@ -29,6 +30,7 @@ class ModelDrafter:
     """
 
     _looks_back = True
+    reads_guesses = True
 
     def __init__(self, name: str, session: ModelSession, *, vocabulary_size: int) -> None:
         """`vocabulary_size` is the target's: tokens beyond it are never drafted."""
@@ -39,9 +41,13 @@ class ModelDrafter:
         self.hindsight: Hindsight = ()
 
     def begin(self, token_ids: Sequence[int]) -> None:
-        """Drop from the cache what is not a prefix of the prompt."""
+        """Drop from the cache what is not a prefix of the prompt.
+
+        Raises `DraftFullError` where nothing fits behind it.
+        """
         self._prompt_tokens = len(token_ids)
         self._session.rollback(common_prefix(self._session.cached, token_ids[:-1]))
+        self._require_room(token_ids)
 
     def lag(self, token_ids: Sequence[int]) -> int:
         """Return how many committed tokens are not in the cache."""
@@ -57,9 +63,10 @@ class ModelDrafter:
         """Draft until `limit`, the end of the answer or that of the draft's own context.
 
         `wants_more` gets the margin of each token and says whether another one is worth drafting.
+        Raises `DraftFullError` where the context has no room for any.
         """
         session = self._session
-        limit = min(limit, self._room(token_ids))
+        limit = min(limit, self._require_room(token_ids))
         self.hindsight = ()
         if limit < 1:
             return Draft()
@@ -111,6 +118,16 @@ class ModelDrafter:
     def _knows(self, token_id: int) -> bool:
         """Tell whether the token is one of the draft's, and not the only one that was allowed."""
         return True
+
+    @property
+    def _context_tokens(self) -> int:
+        """Tokens of its own that the draft can hold."""
+        return self._session.n_ctx
+
+    def _require_room(self, token_ids: Sequence[int]) -> int:
+        if (room := self._room(token_ids)) < 1:
+            raise DraftFullError.of(self._context_tokens)
+        return room
 
     def _room(self, token_ids: Sequence[int]) -> int:
         """Return how many tokens may be drafted: the last one is never decoded here."""

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from utils.drafters.expectation import Expectation
 from utils.drafters.lookup import LookupDrafter
-from utils.drafters.protocol import Picker, SteeredDrafter
+from utils.drafters.prospect import Prospect
+from utils.drafters.protocol import Picker, PickerAhead, SteeredDrafter
 from utils.drafters.record import SHORT_PASS_S, DraftingRecord
-from utils.errors import DraftError
+from utils.errors import DraftError, DraftFullError
 from utils.events import Mode
 from utils.model_session import DecodeAborted, common_prefix
 from utils.performance_monitor import RoundStats
@@ -25,10 +27,8 @@ from utils.token_validator import Draft
 LEAST_GAIN = 1.05
 PATIENT_LAG_TOKENS = 16
 QUIET_TOKENS = 24
-PAYBACK_ROUNDS = 10
 # A look at what could be drafted takes some 30 us, which shows where passes are short.
 RESTED_ROUNDS = 4
-LEAST_SURVIVAL = 0.05
 T = TypeVar("T")
 
 
@@ -54,6 +54,7 @@ class Portfolio:
         self._model = model
         self._lookup = lookup
         self._record = record
+        self._expected = Expectation(record)
         self._cap = min(max_draft_tokens, record.costs.max_width - 1)
         self._fallback_enabled = fallback_enabled
         self._prompt_tokens = 0
@@ -61,7 +62,10 @@ class Portfolio:
         self._match_length = 0
         # What each token was judged by: the margin of the model's, the length of a match of others.
         self._features: list[float] = []
-        self._drafted = 0
+        # How many of the tokens were copied, before those that the model drafted.
+        self._head = self._drafted = 0
+        # The first token that the model drafted and nobody verified, and its margin.
+        self._withdrawn: tuple[int, float] | None = None
         self._lagged = self._was_asked = self._is_warm = self._probes = False
         self._quiet_tokens = self._rested = 0
         self._problem = problem
@@ -85,7 +89,7 @@ class Portfolio:
         cap = min(self._cap, room)
         self._features.clear()
         self._is_warm = self._drafted > 0
-        self._copied, self._drafted = [], 0
+        self._copied, self._head, self._drafted, self._withdrawn = [], 0, 0, None
         self._probes = False
         if cap < 1 or self._record.wants_plain_rounds or self._rests():
             return Draft()
@@ -94,15 +98,17 @@ class Portfolio:
             self._match_length = self._lookup.match_length
             # A short match is seldom right for long.
             self._copied = self._lookup.copy(min(cap, 2 + 2 * self._match_length), picker)
-        length, copy_rate = self._rate_of_copy(cap)
-        model_rate = self._rate_of_model(token_ids, cap)
-        if model_rate > copy_rate:
-            return self._draft(token_ids, cap, picker, model_rate)
+        to_beat, most = self._rate_to_beat(), min(cap, len(self._copied))
+        length, copy_rate = self._expected.of_copy(most, self._match_length, to_beat)
+        lag = self._model_lag(token_ids)
+        self._head, rate = self._rate_of_model(cap, lag, self._copied[:length], picker)
+        if rate > max(to_beat, copy_rate):
+            return self._draft(token_ids, cap, picker, rate)
+        self._head = length
         if length:
             self._features += range(self._match_length, self._match_length + length)
             return Draft(tuple(self._copied[:length]))
-        lag = self._lag(token_ids)
-        if self._model and not self._must_wait(token_ids, lag) and self._record.may_probe(lag):
+        if lag is not None and self._record.may_probe(lag):
             self._probes = True
             return self._draft(token_ids, cap, picker, copy_rate)
         return Draft()
@@ -113,9 +119,10 @@ class Portfolio:
         """Learn from a round: what was emitted, what was kept, and what a pass so wide took."""
         record = self._record
         record.note_round(stats, pass_s, width, was_probe=self._probes)
-        self._learn_kept(stats.accepted)
-        if self._copied and (self._drafted or not self._features):
-            self._learn_in_shadow(token_ids[len(token_ids) - stats.emitted :])
+        emitted = token_ids[len(token_ids) - stats.emitted :]
+        self._learn_kept(stats.accepted, emitted)
+        if self._copied and not (self._head and self._features):
+            self._learn_in_shadow(emitted)
         if self._was_asked:
             self._was_asked = False
             if self._drafted and self._is_warm and not self._lagged:
@@ -133,46 +140,23 @@ class Portfolio:
             self._record.margins.learn(judged)
             yield
 
-    def _rate_of_copy(self, cap: int) -> tuple[int, float]:
-        """Return how much of the copy is best verified, and the tokens a second expected of it.
+    def _rate_of_model(
+        self, cap: int, lag: int | None, copied: Sequence[int], picker: Picker
+    ) -> tuple[int, float]:
+        """Return after how many copied tokens, none or all, the model best begins, and the rate."""
+        if self._model is None or lag is None:
+            return 0, 0.0
+        alone, length = self._expected.of_model(cap, lag), len(copied)
+        if not length or not self._model.reads_guesses:
+            return 0, alone
+        match = self._match_length
+        both = self._expected.of_model(cap - length, lag, copied=length, match_length=match)
+        return (length, both) if both > alone and picker.may_follow(copied) else (0, alone)
 
-        With nothing to copy, or nothing worth it, that is plain decoding.
-        """
-        record, length = self._record, self._match_length
-        rate, pass_s, token_s = record.matches.rate, record.pass_s, record.token_s
-        best, survival, tokens = 0, 1.0, 1.0
-        best_rate = threshold = self._rate_to_beat()
-        for count in range(1, min(cap, len(self._copied)) + 1):
-            survival *= rate(length + count - 1)
-            tokens += survival
-            expected = tokens / (pass_s[count] + tokens * token_s)
-            if expected > best_rate:
-                best, best_rate = count, expected
-            if survival < LEAST_SURVIVAL:
-                break
-        return best, best_rate if best else min(threshold, record.plain_rate)
-
-    def _rate_of_model(self, token_ids: Sequence[int], cap: int) -> float:
-        """Return the tokens a second expected of drafting with the model; 0: leave it."""
-        if self._model is None:
-            return 0.0
+    def _model_lag(self, token_ids: Sequence[int]) -> int | None:
+        """Return how many tokens the model has yet to read; None: leave it in this round."""
         lag = self._lag(token_ids)
-        if self._must_wait(token_ids, lag):
-            return 0.0
-        record = self._record
-        rate, pass_s, token_s = record.margins.expected, record.pass_s, record.token_s
-        step_s = record.draft_cost.token_s
-        # What the draft has yet to read, it reads for all rounds to come, not for this one.
-        draft_s = record.draft_cost.seconds(record.catch_up_share(lag) / PAYBACK_ROUNDS)
-        best, survival, tokens = 0.0, 1.0, 1.0
-        for count in range(1, cap + 1):
-            survival *= rate
-            tokens += survival
-            draft_s += step_s
-            expected = tokens / (pass_s[count] + tokens * token_s + draft_s)
-            if expected > best:
-                best = expected
-        return best if best > self._rate_to_beat() else 0.0
+        return None if self._model is None or self._must_wait(token_ids, lag) else lag
 
     def _rate_to_beat(self) -> float:
         """Return the plain rate; it is left only for a clearly better one."""
@@ -198,65 +182,81 @@ class Portfolio:
     def _draft(
         self, token_ids: Sequence[int], cap: int, picker: Picker, expected_rate: float
     ) -> Draft:
-        """Have the model draft while another token pays, and the lookup go on from there."""
-        record = self._record
+        """Have the model draft while another token pays, and the lookup go on from there.
+
+        The model goes on from the copy where the draft is head with one.
+        """
+        record, features, head = self._record, self._features, self._copied[: self._head]
         rate, expected = record.margins.rate, record.margins.expected
-        # What a second is worth in tokens: what is usual, but no more than can be had now.
-        worth_of_second = min(record.rate, expected_rate)
-        worth = [worth_of_second * seconds for seconds in record.pass_s[: cap + 1]]
-        step = worth_of_second * record.draft_cost.token_s
-        # A token that is kept has still to be sampled and told.
-        net = 1 - worth_of_second * record.token_s
-        self._lagged = self._lag(token_ids) > 2
-        survival, gains = 1.0, [0.0]
-        features = self._features
+        is_free = picker.may_withdraw and not self._probes
+        prospect = Prospect(
+            record.pass_s[: cap + 1],
+            # What is usual, but no more than can be had now.
+            worth_of_second=min(record.rate, expected_rate),
+            token_s=record.token_s,
+            draft_token_s=record.draft_cost.token_s,
+            may_shrink=is_free,
+        )
+        self._expect_copied(prospect, len(head), self._match_length)
 
         def wants_more(margin: float) -> bool:
-            nonlocal survival
+            prospect.add(rate(margin, len(features)))
             features.append(margin)
-            survival *= rate(margin)
-            gains.append(gains[-1] + net * survival)
-            count, ahead, gain = len(features), survival, 0.0
-            base = worth[count] if count <= cap else 0.0
-            for more in range(count + 1, cap + 1):
-                ahead *= expected
-                gain += net * ahead
-                if gain > worth[more] - base + step * (more - count):
-                    return True
-            return False
+            return prospect.grows(expected)
 
+        self._lagged = self._head > 0 or self._lag(token_ids) > 2
         self._was_asked = True
-        draft = self._guard(lambda model: model.propose(token_ids, cap, picker, wants_more))
+        text, most = [*token_ids, *head] if head else token_ids, cap - len(head)
+        ahead = PickerAhead(picker, token_ids, head) if head else picker
+
+        def propose(model: SteeredDrafter) -> Draft:
+            try:
+                return model.propose(text, most, ahead, wants_more)
+            except DraftFullError:
+                if not head:
+                    raise
+                # There may be room without the copy.
+                return Draft()
+
+        draft = self._guard(propose)
         record.margins.learn(self._model.hindsight if self._model else ())
         if draft is None or not draft.token_ids:
-            features.clear()
-            if draft is not None:
+            del features[len(head) :]
+            if draft is not None and not head:
                 # Nothing came of it: as bad as a wrong guess, or it would be tried for ever.
                 record.margins.learn([(0.0, False)])
-            return Draft()
-        drafted = list(draft.token_ids)
-        self._drafted = len(drafted)
-        if self._lookup is not None and len(drafted) < cap and not picker.is_end(drafted[-1]):
-            copied, match = self._lookup.copy_after(drafted, cap - len(drafted), picker)
-            for offset in range(len(copied)):
-                survival *= record.matches.rate(match + offset)
-                gains.append(gains[-1] + net * survival)
-                features.append(match + offset)
+            return Draft(tuple(head))
+        self._drafted = len(draft.token_ids)
+        drafted = [*head, *draft.token_ids]
+        drawn = len(drafted)
+        if self._lookup is not None and drawn < cap and not picker.is_end(drafted[-1]):
+            copied, match = self._lookup.copy_after(drafted, cap - drawn, picker)
+            self._expect_copied(prospect, len(copied), match)
             drafted += copied
-        worths = [gains[count] - worth[count] for count in range(len(drafted) + 1)]
-        best = worths.index(max(worths))
-        if self._probes:
-            best = max(best, len(draft.token_ids))
-        del features[best:]
-        copies = map(Distribution.certain, drafted[len(draft.token_ids) :])
-        distributions = (*(draft.distributions or ()), *copies)
-        return Draft(tuple(drafted[:best]), distributions[:best])
+        length = prospect.best_length(0 if is_free else drawn, len(drafted))
+        if len(head) <= length < drawn:
+            self._withdrawn = drafted[length], features[length]
+        del features[length:]
+        before, after = map(Distribution.certain, head), map(Distribution.certain, drafted[drawn:])
+        distributions = (*before, *(draft.distributions or ()), *after)
+        return Draft(tuple(drafted[:length]), distributions[:length])
 
-    def _learn_kept(self, accepted: int) -> None:
-        features = self._features[: accepted + 1]
+    def _expect_copied(self, prospect: Prospect, count: int, match_length: int) -> None:
+        """Take so many copied tokens into what a draft is worth."""
+        for length in range(match_length, match_length + count):
+            self._features.append(length)
+            prospect.add(self._record.matches.rate(length))
+
+    def _learn_kept(self, accepted: int, emitted: Sequence[int]) -> None:
+        """Learn of the tokens that were judged, and of one more that the target chose itself."""
+        verified, features = len(self._features), self._features[: accepted + 1]
         judged = [(feature, index < accepted) for index, feature in enumerate(features)]
-        self._record.margins.learn(judged[: self._drafted])
-        self._record.matches.learn(judged[self._drafted :])
+        head, drawn = self._head, self._head + self._drafted
+        self._record.matches.learn(judged[:head] + judged[drawn:])
+        self._record.margins.learn(judged[head:drawn], first=head)
+        if self._withdrawn is not None and accepted == verified < len(emitted):
+            token_id, margin = self._withdrawn
+            self._record.margins.learn([(margin, token_id == emitted[verified])], first=verified)
 
     def _learn_in_shadow(self, emitted: Sequence[int]) -> None:
         right = common_prefix(self._copied, emitted)
@@ -294,11 +294,16 @@ class Portfolio:
             return action(self._model)
         except DecodeAborted:
             raise
+        except DraftFullError as error:
+            self._give_up(str(error))
         except Exception as error:  # whatever ails a drafter, the answer goes on
             name = self._model.name
-            self._problem = f"draft {name} failed: {str(error) or type(error).__name__}"
+            problem = f"draft {name} failed: {str(error) or type(error).__name__}"
             if not self._fallback_enabled:
-                raise DraftError(self._problem) from error
-            self._model = None
-            self.mode = self._speculative()
-            return None
+                raise DraftError(problem) from error
+            self._give_up(problem)
+        return None
+
+    def _give_up(self, problem: str) -> None:
+        self._model, self._problem = None, problem
+        self.mode = self._speculative()

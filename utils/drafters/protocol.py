@@ -25,6 +25,19 @@ class Picker(Protocol):
         """
         ...
 
+    @property
+    def may_withdraw(self) -> bool:
+        """Tell whether a token that was drawn may be left out of a draft because of what it is.
+
+        It may where the target picks by itself. A rule that keeps tokens by their probability in
+        what they were drawn from must judge all that were drawn, or the text is not the target's.
+        """
+        ...
+
+    def may_follow(self, guessed: Sequence[int]) -> bool:
+        """Tell whether the answer can go on with these tokens, and after them."""
+        ...
+
     def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
         """Judge what would have been picked for the last tokens of an answer, one by each row."""
         ...
@@ -34,10 +47,37 @@ class Picker(Protocol):
         ...
 
 
+class PickerAhead:
+    """Picks what follows on tokens that are guessed, in an answer that has not got to them."""
+
+    def __init__(self, picker: Picker, committed: Sequence[int], guessed: Sequence[int]) -> None:
+        self._picker = picker
+        self._committed = committed
+        self._guessed = guessed
+        self.may_withdraw = picker.may_withdraw
+        self.is_end = picker.is_end
+
+    def pick(
+        self, logits: FloatArray, before: Sequence[int], drafted: Sequence[int]
+    ) -> tuple[int, Distribution, float]:
+        """Pick as the answer would after the committed tokens, those guessed and those drafted."""
+        return self._picker.pick(logits, self._committed, [*self._guessed, *drafted])
+
+    def may_follow(self, guessed: Sequence[int]) -> bool:
+        """Tell whether the answer can go on with more guesses."""
+        return self._picker.may_follow([*self._guessed, *guessed])
+
+    def look_back(self, rows: FloatArray, token_ids: Sequence[int]) -> Hindsight:
+        """Judge what would have been picked for committed tokens: rows of guesses say nothing."""
+        count = len(rows) - len(self._guessed)
+        return self._picker.look_back(rows[:count], self._committed) if count > 0 else ()
+
+
 class Drafter(Protocol):
     """Guesses tokens; `token_ids` are always the committed ones, prompt included.
 
-    Any exception means that this drafter is given up and the answer goes on without it.
+    Any exception means that this drafter is given up and the answer goes on without it, and
+    `DraftFullError` that it did not fail: its context is full, from now on.
     """
 
     @property
@@ -64,6 +104,11 @@ class Drafter(Protocol):
 
 class SteeredDrafter(Drafter, Protocol):
     """A drafter that is told, token by token, whether another one is worth drafting."""
+
+    @property
+    def reads_guesses(self) -> bool:
+        """Tell whether tokens may follow the committed ones that were guessed by others."""
+        ...
 
     def propose(
         self,

@@ -21,8 +21,6 @@ PLAIN_ROUNDS, PLAIN_TOKENS = 4, 384
 # What the processor's caches do to short passes shows only amid other work, not while calibrating:
 # the first answers are to tell soon. Not in their beginnings, while a page is drawn anew.
 FIRST_PLAIN_TOKENS, PLAIN_NOTES, SHORT_PASS_S = 32, 12, 0.003
-# A model that drafted, if in vain, takes more.
-QUIET_SHARE = 0.25
 # As if so much had been written before: what may be spent on the first looks.
 CREDIT_TOKENS = 400
 
@@ -100,7 +98,7 @@ class DraftingRecord:
     def note_round(self, stats: RoundStats, pass_s: float, width: int, *, was_probe: bool) -> None:
         """Learn from the times of a round."""
         costs = self.costs
-        is_plain = width == 1 and stats.draft_s < QUIET_SHARE * pass_s
+        is_plain = stats.is_plain(pass_s, width)
         costs.note(width, pass_s, is_plain=is_plain and self._was_plain)
         self._was_plain = is_plain
         self._note_row(stats)
@@ -129,10 +127,10 @@ class DraftingRecord:
             return "the text repeats nothing that could be looked up"
         count = min(TOLD_TOKENS, len(self.pass_s) - 1)
         cost = (self.pass_s[count] + self.draft_cost.seconds(count)) * self.plain_rate
+        share = self.margins.expected
         return (
             f"drafting would not be faster here: to draft and check {count} tokens takes as long "
-            f"as {cost:.1f} plain steps, and {self.margins.newest:.0%} of them are expected to be "
-            "right"
+            f"as {cost:.1f} plain steps, and {share:.0%} of them are expected to be right"
         )
 
     def _note_row(self, stats: RoundStats) -> None:

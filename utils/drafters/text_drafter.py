@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from utils.drafters.model_drafter import always
 from utils.drafters.protocol import Hindsight, Picker
 from utils.drafters.spelling import DraftVocabulary, Encode, Spelling, characters
+from utils.errors import DraftFullError
 from utils.model_session import ModelSession, common_prefix, prefill
 from utils.sampling import Distribution, lead
 from utils.token_validator import Draft
@@ -67,6 +68,9 @@ class Rereading:
 class TextDrafter:
     """Drafts text, token by token of its own; what it read stays in its KV cache."""
 
+    # A guess may be part of what is one token for the draft.
+    reads_guesses = False
+
     def __init__(
         self,
         name: str,
@@ -89,9 +93,13 @@ class TextDrafter:
         self._agreed = 0
 
     def begin(self, token_ids: Sequence[int]) -> None:
-        """Drop from the cache what is not the beginning of the prompt."""
+        """Drop from the cache what is not the beginning of the prompt.
+
+        Raises `DraftFullError` where nothing fits behind it.
+        """
         self._reading, self._agreed = Rereading(self._spelling), 0
         self._align(token_ids)
+        self._require_room()
 
     def lag(self, token_ids: Sequence[int]) -> int:
         """Return how many tokens of its own the draft has not read."""
@@ -118,11 +126,12 @@ class TextDrafter:
         """Draft until `limit`, the end of the answer or that of the draft's own context.
 
         `wants_more` gets the margin of each token and says whether another one is worth drafting.
+        Raises `DraftFullError` where the context has no room for any.
         """
         self._align(token_ids)
         session, ids = self._session, self._reading.ids
-        most = min(OWN_TOKENS * (limit + 1), session.n_ctx - len(ids) + 1)
-        if limit < 1 or most < 1 or not ids:
+        most = min(OWN_TOKENS * (limit + 1), self._require_room())
+        if limit < 1 or not ids:
             return Draft()
         pending = max(len(session.cached), len(ids) - session.max_batch)
         if pending > len(session.cached):
@@ -146,6 +155,13 @@ class TextDrafter:
                 break
             unread = [own]
         return _certain(drafted, picker)
+
+    def _require_room(self) -> int:
+        """Return how many tokens of its own may be drafted: the last one is never decoded."""
+        room = self._session.n_ctx - len(self._reading.ids) + 1
+        if room < 1:
+            raise DraftFullError.of(self._session.n_ctx)
+        return room
 
     def _take(self, own: int, margin: float, written: _Written) -> bool:
         """Write a token down; False where it is no text and no end."""

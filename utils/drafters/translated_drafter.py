@@ -46,6 +46,11 @@ class TranslatedSession:
         return self._session.n_ctx - self._length(count) + count
 
     @property
+    def context_tokens(self) -> int:
+        """Tokens of its own that the draft can hold."""
+        return self._session.n_ctx
+
+    @property
     def max_batch(self) -> int:
         """Tokens that one `decode` takes at most."""
         return self._session.max_batch
@@ -123,6 +128,10 @@ class TranslatedDrafter(ModelDrafter):
 
     def _knows(self, token_id: int) -> bool:
         return self._translated.knows(token_id)
+
+    @property
+    def _context_tokens(self) -> int:
+        return self._translated.context_tokens
 
     def _room(self, token_ids: Sequence[int]) -> int:
         session = self._translated

@@ -114,7 +114,11 @@ class Admission:
         version = (path, status.st_size, status.st_mtime_ns)
         if version in self._admitted:
             return
-        verdict = probe_model(path, cache_folder=probe_folder(self._settings))
+        verdict = probe_model(
+            path,
+            timeout_s=self._settings.load_timeout_s,
+            cache_folder=probe_folder(self._settings),
+        )
         if not verdict.usable:
             raise ModelLoadError(verdict.reason)
         self._admitted.add(version)

@@ -16,7 +16,7 @@ from utils.events import Tokens
 from utils.llama.probe import timed_entry_of
 from utils.llama.session import LlamaSession
 from utils.llama.short_passes import wait_as_between_passes
-from utils.model_session import ModelSession, Vocabulary, prefill
+from utils.model_session import DecodeAborted, ModelSession, Vocabulary, prefill
 from utils.performance_monitor import PlainClock
 from utils.speculative_decoding import SpeculativeDecoder
 
@@ -60,18 +60,19 @@ async def calibrate(
     Steps: 32, or what fits in 1.5 s, but 3 at least. Passes: those in the file `kept`, if few new
     ones agree, or else measured, for some two seconds at most, and kept there if the machine was
     quiet, as far as can be seen and `is_quiet` knows. Forgets the text. Returns None where it was
-    stopped before there was anything. Raises `TargetError` if the target fails.
+    stopped too early to tell, or times make no sense. Raises `TargetError` if the target fails.
     """
     prompt = prompt[: session.n_ctx // 2]
     steps = await _time_steps(session, vocabulary, prompt, should_stop)
-    passes = recall(kept) if kept else None
-    if passes and steps:
-        looks = (_still_hold(session, passes, max_rows, should_stop) for _ in range(LOOKS))
-        passes = passes if any(looks) else None
-    is_new = passes is None
-    if passes is None and steps and not should_stop():
-        with session.same_threads():
-            passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
+    passes, is_new = recall(kept) if kept else None, False
+    with suppress(DecodeAborted):
+        if passes and steps:
+            looks = (_still_hold(session, passes, max_rows, should_stop) for _ in range(LOOKS))
+            passes = passes if any(looks) else None
+        is_new = passes is None
+        if is_new and steps and not should_stop():
+            with session.same_threads():
+                passes = time_passes(session, prompt, max_rows=max_rows, should_stop=should_stop)
     session.rollback(0)
     costs = None
     if passes and steps and is_sound(passes):
@@ -83,7 +84,7 @@ async def calibrate(
         # Kept times are those of another day: only their ratios count.
         costs.pace = 1.0 if is_new else median(steps) / shallow[1]
     for seconds in steps:
-        clock.add(seconds, origin="calibration")
+        clock.note_loading(seconds)
     return costs
 
 
@@ -95,22 +96,29 @@ def is_steady(usual_s: float, best_s: float) -> bool:
 def time_passes(
     session: ModelSession, prompt: Sequence[int], *, max_rows: int, should_stop: ShouldStop
 ) -> dict[int, dict[int, float]]:
-    """Return the seconds of passes by width, after `prompt` and, if there is time, deep down."""
+    """Return the seconds of passes by width, after `prompt` and, if there is time, deep down.
+
+    None at all where it was stopped before the first; raises `DecodeAborted` where amid one.
+    """
     session.rollback(0)
     _fill(session, prompt)
     depth = len(session.cached)
-    passes = {depth: _time_widths(session, WIDTHS, max_rows, PASS_BUDGET_S, should_stop)}
-    shallow = passes[depth]
+    shallow = _time_widths(session, WIDTHS, max_rows, PASS_BUDGET_S, should_stop)
+    if not shallow:
+        return {}
+    passes = {depth: shallow}
     deep = min(DEEP_TOKENS, session.n_ctx // 2)
     per_token_s = min(seconds / width for width, seconds in shallow.items())
     if deep < FEWEST_DEEP_TOKENS or per_token_s * deep > DEEP_BUDGET_S:
         return passes
-    _fill(session, [prompt[index % len(prompt)] for index in range(depth, deep)])
-    if not should_stop():
-        times = _time_widths(session, DEEP_WIDTHS, max_rows, DEEP_BUDGET_S, should_stop)
-        passes[deep] = {
-            width: seconds * _growth(width, times, shallow) for width, seconds in shallow.items()
-        }
+    with suppress(DecodeAborted):
+        _fill(session, [prompt[index % len(prompt)] for index in range(depth, deep)])
+        if not should_stop():
+            times = _time_widths(session, DEEP_WIDTHS, max_rows, DEEP_BUDGET_S, should_stop)
+            passes[deep] = {
+                width: seconds * _growth(width, times, shallow)
+                for width, seconds in shallow.items()
+            }
     return passes
 
 

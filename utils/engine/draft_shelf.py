@@ -27,22 +27,26 @@ from utils.errors import DraftError, ModelError
 from utils.llama.chat_prompt import encode_continued
 from utils.llama.gguf_header import read_header
 from utils.llama.model import LlamaModel
-from utils.model_session import ModelInfo
+from utils.model_session import DecodeAborted, ModelInfo
 
 OPEN_DRAFTS = 2
 OWNERS = 16
 MAX_DRAFT_TOKENS = 16
 REMEMBERED_TOKENS = 8192
+# A token takes some 435 bytes. The texts of whoever is answered are kept even if they are longer.
+MOST_LOOKED_UP_TOKENS = 128 * 1024
 ShouldStop = Callable[[], bool]
+
+
+def _make_lookup() -> LookupDrafter:
+    return LookupDrafter(remembered_tokens=REMEMBERED_TOKENS)
 
 
 @dataclass(slots=True)
 class _Owner:
     """What is kept of one owner: a lookup over the newest texts, and a record for each draft."""
 
-    lookup: LookupDrafter = field(
-        default_factory=lambda: LookupDrafter(remembered_tokens=REMEMBERED_TOKENS)
-    )
+    lookup: LookupDrafter = field(default_factory=_make_lookup)
     records: dict[str, DraftingRecord] = field(default_factory=dict)
 
 
@@ -57,7 +61,11 @@ class _Open:
 
 
 class DraftShelf:
-    """Drafters for one target; raises `DraftError` with the reason where there can be none."""
+    """Drafters for one target.
+
+    Raises `DraftError` with the reason where there can be none, and `DecodeAborted` where stopped
+    while a draft is opened.
+    """
 
     def __init__(
         self, target: LlamaModel, options: ModelOptions, *, costs_folder: Path | None = None
@@ -164,7 +172,20 @@ class DraftShelf:
         self._owners.move_to_end(owner)
         while len(self._owners) > OWNERS:
             self._owners.popitem(last=False)
+        self._forget_texts()
         return kept
+
+    def _forget_texts(self) -> None:
+        """Forget texts of owners but the newest, first of the one unused longest, if they are many.
+
+        What was learnt with them stays: it takes next to nothing.
+        """
+        held = sum(owner.lookup.indexed_tokens for owner in self._owners.values())
+        for owner in list(self._owners.values())[:-1]:
+            if held <= MOST_LOOKED_UP_TOKENS:
+                break
+            held -= owner.lookup.indexed_tokens
+            owner.lookup = _make_lookup()
 
     def _lookup(self, kept: _Owner, speculative: SpeculativeConfig) -> LookupDrafter:
         if not speculative.lookup_earlier:
@@ -195,20 +216,24 @@ class DraftShelf:
             model = LlamaModel.open(
                 path, self._options, on_progress=lambda _share: not should_stop()
             )
+            return self._prepare(model, path, check)
         except ModelError as error:
+            if should_stop():
+                raise DecodeAborted from error
             raise DraftError(f"draft {name!r} cannot be used: {error}") from error
         except MemoryError as error:
             raise DraftError(f"draft {name!r} does not fit in memory") from error
-        if not model.can_rollback:
-            model.close()
-            raise DraftError(f"draft {name!r} cannot take tokens back: it is a recurrent model")
-        make_drafter = fit_models(self._target, model, check)
+
+    def _prepare(self, model: LlamaModel, path: Path, check: PairCheck) -> _Open:
+        """Return an open draft with all that drafting takes; closed again where that fails."""
         try:
-            token_s = self._time_tokens(model, path)
-        except ModelError as error:
+            if not model.can_rollback:
+                raise DraftError("it cannot take tokens back: it is a recurrent model")
+            make_drafter = fit_models(self._target, model, check)
+            return _Open(model, self._time_tokens(model, path), make_drafter, check.note)
+        except BaseException:
             model.close()
-            raise DraftError(f"draft {name!r} cannot be used: {error}") from error
-        return _Open(model, token_s, make_drafter, check.note)
+            raise
 
     def _time_tokens(self, model: LlamaModel, path: Path) -> float:
         folder, target = self._costs_folder, self._target.session

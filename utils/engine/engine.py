@@ -37,7 +37,7 @@ from utils.engine.protocol import (
     Ready,
     Stats,
 )
-from utils.errors import DraftError, ModelError
+from utils.errors import DraftError, ModelError, ModelLoadError
 from utils.events import Event, Started, Tokens
 from utils.grammar.tokens import Constraints
 from utils.llama.chat_prompt import opened_thought, template_for
@@ -116,15 +116,16 @@ class Engine:
     ) -> Loaded:
         """Open a target in place of the one before, and measure its plain speed.
 
-        The old one is kept until the new one works, if memory allows; its drafts go first. Raises
-        `ModelError`.
+        The old one is kept until the new one works, if both are known to fit; its drafts go first.
+        Where nobody can tell, as of a GPU, it is closed before: running out of memory there can end
+        the process. Raises `ModelError`.
         """
         begin = perf_counter()
         header = read_header(Path(request.path))
-        if self._target is not None and not fits(header, request.options):
+        if self._target is not None and fits(header, request.options) is not True:
             self._target.drafts.close()
             give_back_freed()
-            if not fits(header, request.options):
+            if fits(header, request.options) is not True:
                 self.close()
         require_memory(header, request.options)
 
@@ -157,6 +158,9 @@ class Engine:
                 kept=kept,
                 is_quiet=lambda: model.session.has_all_threads,
             )
+            if target.costs is None and should_stop():
+                raise ModelLoadError("the model was not loaded: it was stopped while being timed")
+            target.decoder.costs = target.costs
         except BaseException:
             target.close()
             raise
@@ -288,6 +292,9 @@ def _choose_drafting(
             request.draft, request.owner, target.costs, speculative, should_stop
         )
         return None, portfolio, ""
+    except DecodeAborted:
+        # The answer ends by itself, before it begins.
+        return None, None, "stopped while the draft was opened"
     except DraftError as error:
         if not speculative.fallback_enabled:
             raise
