@@ -2,7 +2,7 @@
 
 pairs (unless told otherwise): every way of drafting against plain decoding, prompt by prompt;
 loop: our plain decoding against a bare llama_decode loop;
-replay: answers played again at the costs of other pairs, and the most that can be reached;
+replay: answers played again at the costs of other pairs, and what the best choice comes to;
 gate: exit with 1 unless drafting gains and plain decoding keeps up, in two minutes;
 build-llama-server: compile the peer that --peers asks for.
 """
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print tables, and write reports where asked."""
     options = parse(arguments, __doc__)
     if options.what == "build-llama-server":
-        print(build_server(options.models_folder, tell=_tell))
+        _build_server(options)
         return
     if options.what == "replay":
         _replay(options)
@@ -132,7 +132,7 @@ def _measure_peers(
 
 
 def _most(rig: Rig, suite: Suite, setting: Setting) -> Speedups | None:
-    """Return the most that could be reached without foresight, at the costs met while measuring.
+    """Return what the best choice without foresight comes to, at the median costs of this run.
 
     None where nothing was drafted, or where the draft has other tokens than the target.
     """
@@ -142,8 +142,15 @@ def _most(rig: Rig, suite: Suite, setting: Setting) -> Speedups | None:
     try:
         return expect(record_traces(rig, suite, setting.sampling), costs)
     except ModelError as error:
-        _tell(f"the most that could be reached is not known: {error}")
+        _tell(f"what the best choice comes to is not known: {error}")
         return None
+
+
+def _build_server(options: argparse.Namespace) -> None:
+    try:
+        print(build_server(options.models_folder, tell=_tell))
+    except RuntimeError as error:
+        sys.exit(str(error))
 
 
 def _replay(options: argparse.Namespace) -> None:

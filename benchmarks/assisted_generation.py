@@ -18,6 +18,7 @@ from benchmarks.rig import PLAIN, Rig
 from config import SamplingParams
 from utils.engine.calibration import QUESTION
 from utils.engine.memory import available_bytes
+from utils.llama.library import has_gpu
 from utils.performance_monitor import ratio
 from utils.sizes import size
 
@@ -28,6 +29,8 @@ WORTH = 1.1
 # A parameter takes 32 bits, and twice that while it is loaded.
 BYTES_PER_PARAMETER = 8
 TRIAL = SamplingParams(temperature=0, max_tokens=32, seed=1)
+# It computes on this where it has no GPU.
+PROCESSOR = "cpu"
 Tell = Callable[[str], None]
 
 
@@ -59,6 +62,7 @@ class Generation:
         assistant: tuple[Any, Assistance] | None = None,
     ) -> None:
         self.name = name
+        self.on_gpu = getattr(getattr(model, "device", None), "type", PROCESSOR) != PROCESSOR
         self._model = model
         self._ends = list(ends)
         self._assistant = assistant
@@ -93,7 +97,7 @@ class Generation:
         from transformers import GenerationConfig
 
         torch.manual_seed(sampling.seed or 0)
-        prompt_ids = torch.tensor([list(prompt)])
+        prompt_ids = torch.tensor([list(prompt)], device=self._model.device)
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
             eos_token_id=self._ends or None,
@@ -122,6 +126,15 @@ def transformers_engines(
     except Exception as error:  # whatever Transformers does not read or run
         reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
         return [], [f"assisted generation was not measured: Transformers ended with {reason}"]
+
+
+def place(torch: Any) -> str:
+    """Return what torch is to compute on: a GPU where ours is used, and where it has one."""
+    if not has_gpu():
+        return PROCESSOR
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else PROCESSOR
 
 
 def missing() -> str:
@@ -199,9 +212,10 @@ def _load(path: Path, numbers: str) -> Any:
     from transformers.utils import logging
 
     logging.set_verbosity_error()
-    return AutoModelForCausalLM.from_pretrained(
+    model = AutoModelForCausalLM.from_pretrained(
         path.parent, gguf_file=path.name, dtype=getattr(torch, numbers), local_files_only=True
-    ).eval()
+    )
+    return model.to(place(torch)).eval()
 
 
 def _trial_note(rig: Rig, prompt: Sequence[int], engine: Generation) -> str:

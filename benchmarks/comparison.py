@@ -8,10 +8,12 @@ model says after its end.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from random import Random
 from statistics import fmean, median
+from typing import Any
 
 from benchmarks.rig import ADAPTIVE, PLAIN, Answer, Rig, Way
 from config import SamplingParams
@@ -19,7 +21,7 @@ from utils.intervals import bootstrap_interval
 from utils.performance_monitor import ratio
 from utils.prompt_suite import Suite
 
-ALL = "all"
+ALL = "all prompts"
 Ask = Callable[[Way], Answer]
 Tell = Callable[[str], None]
 
@@ -87,7 +89,7 @@ class PromptResult:
 
 @dataclass(frozen=True, slots=True)
 class CategoryResult:
-    """A category: median speedup of its prompts, with a 95% bootstrap interval."""
+    """A category, or all prompts: their median speedup, with a 95% bootstrap interval."""
 
     name: str
     speedup: float
@@ -107,18 +109,28 @@ class Comparison:
     setting: Setting
     results: list[PromptResult]
     _known: dict[Way, list[CategoryResult]] = field(default_factory=dict)
+    _totals: dict[Way, CategoryResult] = field(default_factory=dict)
 
     def categories(self, way: Way) -> list[CategoryResult]:
-        """Return the categories, the worst first, and all prompts last; none without results."""
-        if not self.results:
-            return []
+        """Return the categories, the worst first."""
         if way not in self._known:
             self._known[way] = self._summarize(way)
         return self._known[way]
 
+    def total(self, way: Way) -> CategoryResult | None:
+        """Return all prompts as if they were one category; None without results."""
+        if self.results and way not in self._totals:
+            self._totals[way] = summarize(ALL, self.results, way)
+        return self._totals.get(way)
+
+    def rows(self, way: Way) -> list[CategoryResult]:
+        """Return what tables show: the categories, and all prompts last."""
+        total = self.total(way)
+        return [*self.categories(way), *([total] if total else [])]
+
     def mean(self, way: Way) -> float:
         """Return the mean speedup over the categories."""
-        speedups = [category.speedup for category in self.categories(way)[:-1]]
+        speedups = [category.speedup for category in self.categories(way)]
         return fmean(speedups) if speedups else 0.0
 
     @property
@@ -131,9 +143,32 @@ class Comparison:
     def adaptive_vs_best_fixed(self) -> float | None:
         """Mean of adaptive drafting over that of the best fixed length, of the same run."""
         best = self.best_fixed
-        if best is None or ADAPTIVE not in self.setting.ways:
-            return None
-        return ratio(self.mean(ADAPTIVE), self.mean(best))
+        return ratio(self.mean(ADAPTIVE), self.mean(best)) if best and self.rivals else None
+
+    @property
+    def rivals(self) -> list[Way]:
+        """The fixed lengths that adaptive drafting was measured against, none if it was not."""
+        if not self.results or ADAPTIVE not in self.setting.ways:
+            return []
+        return [way for way in self.setting.ways if way.is_fixed]
+
+    @property
+    def best_of(self) -> str:
+        """Name the best fixed length, and all of which it is the best; empty without any."""
+        best, lengths = self.best_fixed, defaultdict[str, list[str]](list)
+        for way in self.setting.ways:
+            if way.is_fixed:
+                lengths[way.drafter].append(f"{way.length}")
+        measured = "; ".join(f"{drafter} {', '.join(found)}" for drafter, found in lengths.items())
+        return f"{best.name} (best of {measured})" if best else ""
+
+    def as_dict(self, way: Way) -> dict[str, Any]:
+        """Return the figures of a way for JSON, `all` being no category."""
+        total = self.total(way)
+        return {
+            "categories": [asdict(category) for category in self.categories(way)],
+            "all": asdict(total) if total else None,
+        }
 
     def _summarize(self, way: Way) -> list[CategoryResult]:
         names = dict.fromkeys(result.category for result in self.results)
@@ -141,8 +176,7 @@ class Comparison:
             summarize(name, [result for result in self.results if result.category == name], way)
             for name in names
         ]
-        worst_first = sorted(found, key=lambda category: category.speedup)
-        return [*worst_first, summarize(ALL, self.results, way)]
+        return sorted(found, key=lambda category: category.speedup)
 
 
 def compare(

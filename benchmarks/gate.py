@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.comparison import ALL, CategoryResult, Setting, Tell, compare
+from benchmarks.comparison import CategoryResult, Comparison, Setting, Tell, compare
 from benchmarks.loop import LoopCost, measure_loop
 from benchmarks.rig import ADAPTIVE, Rig
 from utils.prompt_suite import Suite
@@ -27,10 +27,10 @@ def run_gate(rig: Rig, suite: Suite, tell: Tell) -> list[str]:
     problems = []
     for temperature in (0.0, 0.8):
         setting = Setting(ways=(ADAPTIVE,), temperature=temperature, max_tokens=TOKENS)
-        found = speed_problems(compare(rig, suite, setting, tell).categories(ADAPTIVE))
+        found = _problems_of(compare(rig, suite, setting, tell))
         if found:
             # One prompt a category: what is slow by more than chance is so again.
-            found = speed_problems(compare(rig, suite, setting, tell).categories(ADAPTIVE))
+            found = _problems_of(compare(rig, suite, setting, tell))
         problems += [f"temperature {temperature:g}, {line}" for line in found]
     if loop_is_slow:
         # A hiccup of the machine is over by now.
@@ -48,18 +48,27 @@ def loop_problems(loop: LoopCost) -> list[str]:
     ]
 
 
+def yield_problems(total: CategoryResult) -> list[str]:
+    """Say so where passes of the target yield no more than plain ones, over all prompts."""
+    if total.tokens_per_forward > LEAST_TOKENS_PER_FORWARD:
+        return []
+    return [
+        f"a pass of the target yields {total.tokens_per_forward:.2f} tokens: drafting does nothing"
+    ]
+
+
 def speed_problems(categories: Sequence[CategoryResult]) -> list[str]:
-    """Say which categories are slower than plain beyond their interval, or yield nothing."""
-    problems = []
-    for category in categories:
-        yielded = category.tokens_per_forward
-        if category.name == ALL and yielded <= LEAST_TOKENS_PER_FORWARD:
-            problems.append(
-                f"a pass of the target yields {yielded:.2f} tokens: drafting does nothing"
-            )
-        if category.name != ALL and category.high < LEAST_SPEEDUP:
-            problems.append(
-                f"{category.name}: {category.speedup:.2f} of plain speed, at most "
-                f"{category.high:.2f}, less than {LEAST_SPEEDUP}"
-            )
-    return problems
+    """Say which categories are slower than plain beyond their interval."""
+    return [
+        f"{category.name}: {category.speedup:.2f} of plain speed, at most "
+        f"{category.high:.2f}, less than {LEAST_SPEEDUP}"
+        for category in categories
+        if category.high < LEAST_SPEEDUP
+    ]
+
+
+def _problems_of(comparison: Comparison) -> list[str]:
+    total = comparison.total(ADAPTIVE)
+    if total is None:
+        return ["nothing was compared: the suite has no prompts"]
+    return [*yield_problems(total), *speed_problems(comparison.categories(ADAPTIVE))]

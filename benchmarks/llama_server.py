@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.machine import gpu_backend
 from config import SamplingParams
 from utils.llama.library import library_version
 
@@ -30,6 +31,17 @@ OPTIONS = (
     "-DLLAMA_BUILD_UI=OFF",
     "-DLLAMA_USE_PREBUILT_UI=OFF",
 )
+# What compiles it for a GPU, by what the installed library computes with there.
+GPU_OPTIONS = {
+    "cuda": ("-DGGML_CUDA=ON",),
+    "hip": ("-DGGML_HIP=ON",),
+    "metal": ("-DGGML_METAL=ON",),
+    "vulkan": ("-DGGML_VULKAN=ON",),
+}
+ALL_LAYERS = "999"
+# It is listed as a device, but computes on the processor.
+ON_PROCESSOR = "BLAS"
+LIST_S = 60.0
 START_S = 120.0
 ANSWER_S = 300.0
 POLL_S = 0.1
@@ -99,18 +111,16 @@ class LlamaServer:
         draft: Path | None,
         threads: int,
         context_tokens: int,
+        on_gpu: bool = False,
     ) -> None:
         """Start it; raises `RuntimeError` with its last words if it does not become ready."""
-        self.name = setting.name
+        self.name, self.on_gpu = setting.name, on_gpu
         port = _free_port()
         command = [
-            *(str(program), "-m", str(target), "-t", f"{threads}", "-np", "1"),
-            *("-c", f"{context_tokens}", "--host", "127.0.0.1", "--port", f"{port}"),
-            # Plain attention is the faster one on a processor, for them as for us.
-            *("--flash-attn", "off", "--log-disable", *setting.arguments),
+            *(str(program), "-t", f"{threads}", "-c", f"{context_tokens}"),
+            *("--host", "127.0.0.1", "--port", f"{port}"),
+            *arguments(setting, target, draft, on_gpu=on_gpu),
         ]
-        if draft is not None and "draft-simple" in setting.arguments:
-            command += ["-md", str(draft)]
         # A pipe that nobody reads would stop the server when full.
         self._words = TemporaryFile()  # noqa: SIM115 - closed in `close`
         self._process = subprocess.Popen(
@@ -152,6 +162,39 @@ class LlamaServer:
         raise RuntimeError(f"llama-server is not ready after {START_S:.0f} s")
 
 
+def arguments(
+    setting: ServerSetting, target: Path, draft: Path | None, *, on_gpu: bool
+) -> list[str]:
+    """Return the arguments for the models of a setting: all layers on the GPU where there is one.
+
+    Plain attention is the faster one on a processor, for them as for us; on a GPU either decides.
+    """
+    found = ["-m", str(target), "-np", "1", "--log-disable", *setting.arguments]
+    found += ["--flash-attn", "auto" if on_gpu else "off"]
+    found += ["-ngl", ALL_LAYERS] if on_gpu else []
+    if draft is not None and "draft-simple" in setting.arguments:
+        found += ["-md", str(draft), *(["-ngld", ALL_LAYERS] if on_gpu else [])]
+    return found
+
+
+def has_device(program: Path) -> bool:
+    """Ask a server whether it can compute on a GPU; one that cannot be run cannot."""
+    try:
+        told = subprocess.run(
+            [str(program), "--list-devices"],
+            env=_environment(program),
+            capture_output=True,
+            text=True,
+            timeout=LIST_S,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    listed = told.partition("Available devices:")[2].splitlines()
+    names = [line.partition(":")[0].strip() for line in listed if ":" in line]
+    return any(name != ON_PROCESSOR for name in names)
+
+
 def request(prompt: Sequence[int], sampling: SamplingParams) -> dict[str, Any]:
     """Return the body of a completion of the very tokens that we read, sampled as we sample."""
     return {
@@ -174,43 +217,70 @@ def rate_of(reply: dict[str, Any]) -> float:
 
 
 def built_server(folder: Path) -> Path:
-    """Return where `build_server` puts the program."""
-    return folder / f"llama-server-{library_version()}" / "bin" / "llama-server"
+    """Return where `build_server` puts the program, one for each backend."""
+    name = "-".join(filter(None, ("llama-server", library_version(), gpu_backend())))
+    return folder / name / "bin" / "llama-server"
 
 
 def build_server(folder: Path, *, tell: Callable[[str], None] = print) -> Path:
-    """Compile llama-server from the sources of the installed llama-cpp-python.
+    """Compile llama-server from the sources of the installed llama-cpp-python, for the same GPU.
 
     Needs CMake and a compiler, and pip's index for the sources if they are not in the folder yet.
-    Raises `subprocess.CalledProcessError` with what failed.
+    Raises `RuntimeError` with what failed.
     """
     program = built_server(folder)
     if program.exists():
         return program
-    folder.mkdir(parents=True, exist_ok=True)
+    sources = _sources(folder, tell)
+    tell("compiling llama-server: some ten minutes on two cores")
+    build = str(program.parent.parent)
+    llama_cpp = str(sources / "vendor" / "llama.cpp")
+    options = (*OPTIONS, *GPU_OPTIONS.get(gpu_backend(), ()))
+    _run("cmake", "-S", llama_cpp, "-B", build, *options)
+    jobs = ("--target", "llama-server", "--parallel", f"{os.cpu_count() or 1}")
+    _run("cmake", "--build", build, *jobs)
+    if not program.exists():
+        raise RuntimeError(f"llama-server was not built: there is no {program} after compiling")
+    return program
+
+
+def _sources(folder: Path, tell: Callable[[str], None]) -> Path:
+    """Return the sources of the installed llama-cpp-python, downloaded where they are not there."""
     name = f"llama_cpp_python-{library_version()}"
+    folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{name}.tar.gz"
     if not archive.exists():
         tell(f"downloading {archive.name}")
         package = f"llama-cpp-python=={library_version()}"
         wanted = ("--no-deps", "--no-binary", ":all:", "--dest", str(folder), package)
-        subprocess.run([sys.executable, "-m", "pip", "download", *wanted], check=True)
+        _run(sys.executable, "-m", "pip", "download", *wanted)
     sources = folder / name
     if not sources.exists():
         with tarfile.open(archive) as packed:
             packed.extractall(folder, filter="data")
-    tell("compiling llama-server: some ten minutes on two cores")
-    build = str(program.parent.parent)
-    llama_cpp = str(sources / "vendor" / "llama.cpp")
-    subprocess.run(["cmake", "-S", llama_cpp, "-B", build, *OPTIONS], check=True)
-    jobs = ("--target", "llama-server", "--parallel", f"{os.cpu_count() or 1}")
-    subprocess.run(["cmake", "--build", build, *jobs], check=True)
-    return program
+    return sources
+
+
+def _run(*command: str) -> None:
+    """Run a step of the build, which says itself what is wrong."""
+    try:
+        subprocess.run(command, check=True)
+    except FileNotFoundError as error:
+        raise RuntimeError(
+            f"llama-server was not built: there is no {command[0]}; install CMake and a C++ "
+            "compiler"
+        ) from error
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(
+            f"llama-server was not built: `{' '.join(command[:3])} ...` ended with "
+            f"{error.returncode}, see above"
+        ) from error
 
 
 def _environment(program: Path) -> dict[str, str]:
     """Return ours, with the program's own folder searched for libraries first."""
-    return {**os.environ, "LD_LIBRARY_PATH": str(program.parent)}
+    folders = (str(program.parent), os.environ.get("LD_LIBRARY_PATH", ""))
+    return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(filter(None, folders))}
 
 
 def _free_port() -> int:

@@ -11,12 +11,15 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from utils.llama.library import has_gpu, library_version
+from utils.llama.library import has_gpu, library_version, native
 from utils.llama.threads import physical_cores
 
 QUIET_CORES = 0.3
 WATCHED_S = 2.0
 STATISTICS = Path("/proc/stat")
+# Part of the name of the library that computes on a GPU, beside that of llama.cpp.
+BACKENDS = ("cuda", "hip", "metal", "vulkan")
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,12 @@ class Machine:
     gpu_build: bool
     date: str
     load_average: float
+    gpu_backend: str = ""
+
+    @property
+    def computes_on(self) -> str:
+        """What the models of a run are computed on."""
+        return f"a GPU ({self.gpu_backend})" if self.gpu_backend else "the processor"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the facts for JSON."""
@@ -48,7 +57,20 @@ def describe_machine() -> Machine:
         gpu_build=has_gpu(),
         date=datetime.now(UTC).date().isoformat(),
         load_average=round(os.getloadavg()[0], 2),
+        gpu_backend=gpu_backend(),
     )
+
+
+def gpu_backend() -> str:
+    """Return what llama.cpp computes with on this machine's GPU; empty: on the processor."""
+    if not has_gpu():
+        return ""
+    return next((name for name in BACKENDS if _libraries(name)), UNKNOWN)
+
+
+def _libraries(backend: str) -> list[Path]:
+    """Return the libraries of a backend among those that the binding loads."""
+    return list(Path(native._base_path).glob(f"*ggml-{backend}.*"))
 
 
 def watch_load(watched_s: float = WATCHED_S) -> float | None:

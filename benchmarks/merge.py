@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 KEY = ("target", "draft", "type", "temperature")
+# What files of before told as the last category.
+ALL = "all"
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -12,7 +14,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
     Every figure is still a ratio within one run; the machine is that of the new one.
     """
-    earlier = {_key(pair): pair for pair in old.get("pairs", [])}
+    earlier = {_key(pair): _with_total_apart(pair) for pair in old.get("pairs", [])}
     pairs = []
     for pair in new["pairs"]:
         known = earlier.pop(_key(pair), {})
@@ -20,6 +22,18 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         pairs.append({**pair, **known, **measured})
     kept = {name: old[name] for name in old if not _is_known(new.get(name))}
     return {**new, **kept, "pairs": [*earlier.values(), *pairs]}
+
+
+def _with_total_apart(figures: dict[str, Any]) -> dict[str, Any]:
+    """Take all prompts from among the categories of a pair, and of each of its ways."""
+    found = dict(figures)
+    for category in figures.get("categories") or []:
+        if category.get("name") == ALL:
+            kept = [other for other in figures["categories"] if other is not category]
+            found |= {"categories": kept, ALL: category}
+    if ways := figures.get("ways"):
+        found["ways"] = [_with_total_apart(way) for way in ways]
+    return found
 
 
 def _key(pair: dict[str, Any]) -> tuple[Any, ...]:

@@ -46,7 +46,7 @@ def category_figure(pair: PairResult) -> go.Figure:
     comparison = pair.comparison
     best = comparison.best_fixed
     shown = [way for way in pair.ways if way in (ADAPTIVE, best)] or [pair.ways[0]]
-    names = [category.name for category in comparison.categories(shown[0])]
+    names = [category.name for category in comparison.rows(shown[0])]
     bars = [
         _bars(comparison, way, names, color)
         for way, color in zip(shown, (LINE, *OTHERS), strict=False)
@@ -77,7 +77,7 @@ def sweep_figure(pair: PairResult) -> go.Figure | None:
 
 
 def _bars(comparison: Comparison, way: Way, names: list[str], color: str) -> dict[str, Any]:
-    found = {category.name: category for category in comparison.categories(way)}
+    found = {category.name: category for category in comparison.rows(way)}
     categories = [found[name] for name in names]
     return {
         "type": "bar",

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 from benchmarks.assisted_generation import transformers_engines
 from benchmarks.comparison import Setting
-from benchmarks.llama_server import LlamaServer, ServerSetting
+from benchmarks.llama_server import LlamaServer, ServerSetting, has_device
 from benchmarks.python_peers import PythonLookup
 from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
 from config import SamplingParams
+from utils.llama.library import has_gpu
 from utils.performance_monitor import ratio
 from utils.prompt_suite import Suite
 
@@ -30,9 +31,10 @@ Tell = Callable[[str], None]
 
 
 class Engine(Protocol):
-    """Whatever answers prompts."""
+    """Whatever answers prompts, with all its layers on a GPU or on the processor."""
 
     name: str
+    on_gpu: bool
 
     def tokens_per_second(self, prompt: Sequence[int], sampling: SamplingParams) -> float:
         """Answer, and return the rate of decoding, prompt and first token left out."""
@@ -42,13 +44,17 @@ class OwnEngine:
     """We ourselves, in one way."""
 
     def __init__(self, rig: Rig, way: Way, name: str) -> None:
-        self.name = name
+        self.name, self.on_gpu = name, has_gpu()
         self._rig = rig
         self._way = way
 
     def tokens_per_second(self, prompt: Sequence[int], sampling: SamplingParams) -> float:
-        """Answer from empty caches."""
+        """Answer from caches that hold nothing but the prompt, read by the draft as by others'.
+
+        So that what all take to read prompts is left out alike.
+        """
         self._rig.forget()
+        self._rig.let_draft_read(prompt)
         return self._rig.answer(prompt, sampling, self._way).stats.tokens_per_second
 
 
@@ -58,6 +64,8 @@ class PeerRates:
 
     rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    # What computed on the processor while we did on a GPU: there is no ratio to it.
+    left_on_processor: list[str] = field(default_factory=list)
 
     def add(self, engine: str, category: str, rate: float) -> None:
         """Take in a prompt; rate 0, of an answer of one token, says nothing."""
@@ -78,8 +86,13 @@ class PeerRates:
         return max(found, key=self.mean, default=None)
 
     def ours_over(self, engine: str | None) -> float | None:
-        """Return our adaptive rate over that of an engine, means over the categories."""
+        """Return our adaptive rate over that of an engine, means over the categories.
+
+        None of an engine that was not measured, or not on what we were measured on.
+        """
         if engine is None or OURS not in self.rates or engine not in self.rates:
+            return None
+        if engine in self.left_on_processor:
             return None
         return ratio(self.mean(OURS), self.mean(engine))
 
@@ -94,7 +107,16 @@ class PeerRates:
                 for name, found in self.rates.items()
             },
             "notes": self.notes,
+            "left_on_processor": self.left_on_processor,
         }
+
+    @property
+    def conditions(self) -> str:
+        """Say which engines are not compared, if any, for what they were measured on."""
+        if not self.left_on_processor:
+            return ""
+        names = ", ".join(dict.fromkeys(name.split(",")[0] for name in self.left_on_processor))
+        return f"SpecChat computed on a GPU, but on the processor: {names}; no ratio to these."
 
     @property
     def adaptive_vs_llama_server(self) -> float | None:
@@ -114,7 +136,7 @@ def measure_peers(
     """Start all engines, ask all, and stop them; one that cannot start is noted."""
     target, options = rig.target.header.path, rig.target.info
     draft = rig.draft.header.path if rig.draft else None
-    result = PeerRates()
+    result, on_gpu = PeerRates(), has_gpu() and has_device(program)
     with ExitStack() as stack:
         engines: list[Engine] = [
             OwnEngine(rig, ADAPTIVE, OURS),
@@ -130,6 +152,7 @@ def measure_peers(
                     draft=draft,
                     threads=options.threads,
                     context_tokens=options.context_tokens,
+                    on_gpu=on_gpu,
                 )
             except (RuntimeError, OSError) as error:
                 result.notes.append(f"llama-server, {server_setting.name}: {error}")
@@ -143,8 +166,14 @@ def measure_peers(
         generations, notes = transformers_engines(rig, tell)
         engines += generations
         result.notes += notes
+        result.left_on_processor = left_on_processor(engines)
         ask_all(engines, rig, suite, setting, result, tell)
     return result
+
+
+def left_on_processor(engines: Sequence[Engine]) -> list[str]:
+    """Name the engines that do not compute on the GPU that the first, ours, computes on."""
+    return [engine.name for engine in engines if engines[0].on_gpu and not engine.on_gpu]
 
 
 def ask_all(

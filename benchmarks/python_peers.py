@@ -10,14 +10,19 @@ from llama_cpp import Llama
 from llama_cpp.llama_speculative import LlamaPromptLookupDecoding
 
 from config import SamplingParams
+from utils.llama.library import has_gpu
 
 DRAFTED_TOKENS = 10
 
 
 class PythonLookup:
-    """`Llama` with `LlamaPromptLookupDecoding` as its documentation shows it."""
+    """`Llama` with `LlamaPromptLookupDecoding` as its documentation shows it.
+
+    All layers are on the GPU where its build, which is ours, has one; attention is as ours there.
+    """
 
     name = "llama-cpp-python, prompt lookup"
+    on_gpu = has_gpu()
 
     def __init__(self, target: Path, *, threads: int, context_tokens: int) -> None:
         self._llama = Llama(
@@ -25,6 +30,8 @@ class PythonLookup:
             n_ctx=context_tokens,
             n_threads=threads,
             n_threads_batch=threads,
+            n_gpu_layers=-1,
+            flash_attn=self.on_gpu,
             draft_model=LlamaPromptLookupDecoding(num_pred_tokens=DRAFTED_TOKENS),
             verbose=False,
         )

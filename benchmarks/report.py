@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.bounds import Speedups
-from benchmarks.comparison import ALL, CategoryResult, Comparison
+from benchmarks.comparison import CategoryResult, Comparison
 from benchmarks.latency import Latency
 from benchmarks.loop import LoopCost
 from benchmarks.machine import Machine
@@ -18,7 +18,11 @@ from benchmarks.tables import Row, Table, markdown_table, text_table
 from benchmarks.upkeep import MemoryUse
 
 MEAN = "mean over categories"
-MOST = "most without foresight"
+MOST = "without foresight, at median costs"
+MOST_NOTE = (
+    f'"{MOST}" is worked out from what passes and drafts took in the same run: no limit, as either '
+    "side varies."
+)
 
 
 @dataclass(slots=True)
@@ -35,7 +39,7 @@ class PairResult:
     peers: PeerRates | None = None
     costs: Costs | None = None
     other_load: float | None = None
-    # By category, at the costs of this very run.
+    # By category, what the best choice of drafts comes to at the median costs of this very run.
     most: Speedups | None = None
 
     @property
@@ -71,13 +75,16 @@ class PairResult:
 
     @property
     def adaptive_vs_most(self) -> float | None:
-        """The mean of adaptive drafting over the most that is to be had without foresight."""
+        """The mean of adaptive drafting over that of the best choice without foresight."""
         if not self.most or ADAPTIVE not in self.ways:
             return None
         return self.comparison.mean(ADAPTIVE) / fmean(self.most.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the pair for JSON: the categories are those of adaptive drafting, if measured."""
+        """Return the pair for JSON: the categories are those of adaptive drafting, if measured.
+
+        `all` holds the same figures over all prompts: it is no category.
+        """
         comparison, best = self.comparison, self.comparison.best_fixed
         return {
             "target": self.target,
@@ -85,18 +92,19 @@ class PairResult:
             "type": self.type,
             "temperature": comparison.setting.temperature,
             **self.figures,
-            "categories": [asdict(c) for c in comparison.categories(self.ways[0])],
+            **comparison.as_dict(self.ways[0]),
             "way": self.ways[0].name,
             "best_fixed": best.name if best else None,
+            "fixed_lengths": sorted({way.length for way in comparison.rivals}),
             "ways": [
                 {
                     "name": way.name,
                     "mean": comparison.mean(way),
-                    "categories": [asdict(c) for c in comparison.categories(way)],
+                    **comparison.as_dict(way),
                 }
                 for way in self.ways
             ],
-            "memory": asdict(self.memory) if self.memory else None,
+            "memory": self.memory.as_dict() if self.memory else None,
             "peers": self.peers.as_dict() if self.peers else None,
             "costs": asdict(self.costs) if self.costs else None,
             "other_load": self.other_load,
@@ -125,7 +133,8 @@ class Report:
     def as_text(self) -> str:
         """Return tables for a terminal."""
         tables = [*self._details(), *self.tables()]
-        return "\n\n".join(f"{table.title}\n{text_table(table.rows)}" for table in tables)
+        parts = (f"{table.title}\n{text_table(table.rows)}" for table in tables)
+        return "\n\n".join([self.conditions, *parts])
 
     def as_markdown(self) -> str:
         """Return tables for a document."""
@@ -134,13 +143,16 @@ class Report:
 
     @property
     def conditions(self) -> str:
-        """Where and when."""
+        """Where and when, on what, what is not compared for that, and what is worked out."""
         machine = self.machine
-        return (
+        here = (
             f"{machine.processor}, {machine.physical_cores} physical cores, {machine.system}, "
-            f"llama-cpp-python {machine.llama_cpp_python}, {machine.date}; load average before: "
-            f"{machine.load_average}."
+            f"llama-cpp-python {machine.llama_cpp_python} on {machine.computes_on}, "
+            f"{machine.date}; load average before: {machine.load_average}."
         )
+        notes = [pair.peers.conditions for pair in self.pairs if pair.peers]
+        notes += [MOST_NOTE for pair in self.pairs if pair.most]
+        return " ".join(filter(None, (here, *dict.fromkeys(notes))))
 
     @property
     def measured(self) -> list[PairResult]:
@@ -176,7 +188,7 @@ class Report:
 def _overview_rows(pair: PairResult) -> list[Row]:
     """Return a row a category, the worst of the first way first, then all prompts and the mean."""
     found = {
-        way: {category.name: category for category in pair.comparison.categories(way)}
+        way: {category.name: category for category in pair.comparison.rows(way)}
         for way in pair.ways
     }
     most = pair.most or {}
@@ -202,7 +214,6 @@ def _category_rows(pair: PairResult) -> list[Row]:
         *("category", "speedup", "interval (95%)", "acceptance"),
         *("tokens/forward", "plain tokens/s", "same text"),
     )
-    categories = pair.comparison.categories(pair.ways[0])
     rows = [
         (
             category.name,
@@ -213,9 +224,9 @@ def _category_rows(pair: PairResult) -> list[Row]:
             f"{category.plain_tokens_per_second:.0f}",
             f"{category.same_texts} of {category.prompts}",
         )
-        for category in categories
+        for category in pair.comparison.rows(pair.ways[0])
     ]
-    mean = fmean(category.speedup for category in categories if category.name != ALL)
+    mean = pair.comparison.mean(pair.ways[0])
     return [header, *rows, (MEAN, f"{mean:.2f}", "", "", "", "", "")]
 
 
@@ -228,10 +239,9 @@ def _figure_rows(pairs: Sequence[PairResult]) -> list[Row]:
     )
     rows: list[Row] = [header]
     for pair in pairs:
-        best = pair.comparison.best_fixed
         figures = ["" if value is None else f"{value:.3f}" for value in pair.figures.values()]
         load = "" if pair.other_load is None else f"{pair.other_load:.2f}"
-        rows.append([pair.title, *figures, best.name if best else "", load])
+        rows.append([pair.title, *figures, pair.comparison.best_of, load])
     return rows
 
 

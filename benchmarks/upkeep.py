@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
@@ -17,8 +17,8 @@ from benchmarks.rig import ADAPTIVE, PLAIN, Rig, Way
 from config import ModelOptions, SamplingParams
 from utils.engine.memory import resident_bytes
 from utils.llama import session
-from utils.llama.gguf_header import estimate_memory_bytes, read_header
-from utils.llama.library import native
+from utils.llama.gguf_header import estimate_cache_bytes, read_header
+from utils.llama.library import has_gpu, native
 from utils.prompt_suite import Suite
 
 # Where the round loop finds what it calls of llama.cpp.
@@ -83,7 +83,11 @@ def controller_share(rig: Rig, suite: Suite, setting: Setting) -> float:
 
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """Bytes resident in a process of its own that answered plain, and in one that drafted."""
+    """Bytes that a process of its own takes from before its models are loaded to after an answer.
+
+    One answered plain, one drafted. The interpreter and its libraries are there before, so they
+    are left out; all else that is held counts: the draft, both models' buffers, what we note down.
+    """
 
     weights_bytes: int
     cache_bytes: int
@@ -92,19 +96,37 @@ class MemoryUse:
 
     @property
     def overhead(self) -> float:
-        """What drafting takes, the draft included, over the target's weights and cache."""
-        needed = self.weights_bytes + self.cache_bytes
-        return max(0.0, (self.adaptive_bytes - self.plain_bytes) / needed)
+        """All that is held beyond the target's weights and cache, the draft included, over them."""
+        return self._beyond(self.adaptive_bytes)
+
+    @property
+    def plain_overhead(self) -> float:
+        """What plain decoding holds beyond them: the target's buffers."""
+        return self._beyond(self.plain_bytes)
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the figures for JSON."""
+        return {**asdict(self), "plain_overhead": self.plain_overhead}
+
+    def _beyond(self, held_bytes: int) -> float:
+        needed_bytes = self.weights_bytes + self.cache_bytes
+        return max(0.0, held_bytes / needed_bytes - 1)
 
 
-def measure_memory(target: Path, draft: Path | None, options: ModelOptions) -> MemoryUse:
-    """Let two processes answer, one after the other, and ask them what they hold."""
+def measure_memory(target: Path, draft: Path | None, options: ModelOptions) -> MemoryUse | None:
+    """Let two processes answer, one after the other, and ask them what they hold.
+
+    Files are read, not mapped: of a mapped one, weights that are laid out anew are held twice,
+    though the system can take the pages of the file back. None on a GPU, which does not say what
+    it holds.
+    """
+    if has_gpu():
+        return None
     header = read_header(target)
-    without_cache = estimate_memory_bytes(header, 0, options.cache_type)
-    with_cache = estimate_memory_bytes(header, options.context_tokens, options.cache_type)
+    options = options.model_copy(update={"use_mmap": False})
     return MemoryUse(
         weights_bytes=header.size_bytes,
-        cache_bytes=with_cache - without_cache,
+        cache_bytes=estimate_cache_bytes(header, options.context_tokens, options.cache_type),
         plain_bytes=_in_own_process(target, None, options, PLAIN),
         adaptive_bytes=_in_own_process(target, draft, options, ADAPTIVE),
     )
@@ -112,14 +134,13 @@ def measure_memory(target: Path, draft: Path | None, options: ModelOptions) -> M
 
 def _in_own_process(target: Path, draft: Path | None, options: ModelOptions, way: Way) -> int:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_resident_after_answer, target, draft, options, way).result()
+        return pool.submit(_taken_to_answer, target, draft, options, way).result()
 
 
-def _resident_after_answer(
-    target: Path, draft: Path | None, options: ModelOptions, way: Way
-) -> int:
+def _taken_to_answer(target: Path, draft: Path | None, options: ModelOptions, way: Way) -> int:
+    before_bytes = resident_bytes()
     with Rig(target, draft, options) as rig:
         rig.calibrate()
         prompt = rig.encode(QUESTION)
         rig.answer(prompt, SamplingParams(temperature=0, max_tokens=TOKENS), way)
-        return resident_bytes()
+        return resident_bytes() - before_bytes

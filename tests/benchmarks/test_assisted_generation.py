@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,7 @@ from benchmarks.assisted_generation import (
     Generation,
     choosing,
     missing,
+    place,
     same_tokens,
     too_large,
     transformers_engines,
@@ -94,6 +96,31 @@ def test_transformers_chooses_as_we_do():
     drawn = choosing(SamplingParams(temperature=0.8, top_k=7, top_p=0.9))
     assert (drawn["temperature"], drawn["top_k"], drawn["top_p"]) == (0.8, 7, 0.9)
     assert drawn["min_p"] is None
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "cuda", "mps", "expected"),
+    [
+        (False, True, True, "cpu"),
+        (True, True, False, "cuda"),
+        (True, False, True, "mps"),
+        (True, False, False, "cpu"),
+    ],
+)
+def test_transformers_computes_on_a_gpu_where_we_do(monkeypatch, has_gpu, cuda, mps, expected):
+    monkeypatch.setattr(assisted_generation, "has_gpu", lambda: has_gpu)
+    has = {True: SimpleNamespace(is_available=lambda: True)}
+    has[False] = SimpleNamespace(is_available=lambda: False)
+    torch = SimpleNamespace(cuda=has[cuda], backends=SimpleNamespace(mps=has[mps]))
+    assert place(torch) == expected
+
+
+def test_where_it_computes_is_that_of_its_model():
+    def on(kind: str) -> Generation:
+        return Generation("x", SimpleNamespace(device=SimpleNamespace(type=kind)), [])
+
+    assert on("cuda").on_gpu
+    assert not on("cpu").on_gpu
 
 
 def test_answers_are_compared_up_to_where_they_part():

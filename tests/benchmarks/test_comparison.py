@@ -87,10 +87,18 @@ def test_a_category_is_the_median_of_its_prompts():
     assert (category.acceptance, category.tokens_per_forward) == (0.75, 4)
 
 
-def test_the_worst_category_comes_first_and_all_prompts_last():
+def test_the_worst_category_comes_first_and_in_tables_all_prompts_last():
     comparison = comparison_of(good={SHORT: 2.0}, bad={SHORT: 1.0}, middling={SHORT: 1.5})
     names = [category.name for category in comparison.categories(SHORT)]
-    assert names == ["bad", "middling", "good", ALL]
+    assert names == ["bad", "middling", "good"]
+    assert [row.name for row in comparison.rows(SHORT)] == [*names, ALL]
+
+
+def test_the_mean_is_that_of_the_categories_alone():
+    comparison = comparison_of(good={SHORT: 2.0}, bad={SHORT: 1.0})
+    comparison.results += [result_of({SHORT: 1.0}, "bad") for _ in range(8)]
+    assert comparison.mean(SHORT) == pytest.approx(1.5)
+    assert comparison.total(SHORT).speedup == pytest.approx(1.0)
 
 
 def test_adaptive_is_compared_with_the_length_that_is_best_on_average():
@@ -101,14 +109,23 @@ def test_adaptive_is_compared_with_the_length_that_is_best_on_average():
     assert comparison.best_fixed == SHORT
     assert comparison.mean(SHORT) == pytest.approx(2.1)
     assert comparison.adaptive_vs_best_fixed == pytest.approx(2.0 / 2.1)
+    assert comparison.rivals == [SHORT, LONG]
+
+
+def test_the_best_fixed_length_is_told_with_all_that_were_measured():
+    ways = dict.fromkeys((Way("model", 3), LONG, SHORT), 1.0)
+    comparison = comparison_of(chat={ADAPTIVE: 1.8, **ways, LONG: 2.0})
+    assert comparison.best_of == "model 7 (best of model 3, 7; lookup 2)"
+    assert comparison_of(chat={ADAPTIVE: 1.8}).best_of == ""
 
 
 def test_nothing_is_compared_where_one_side_was_not_measured():
     assert comparison_of(chat={ADAPTIVE: 1.8}).adaptive_vs_best_fixed is None
     assert comparison_of(chat={SHORT: 1.8}).adaptive_vs_best_fixed is None
+    assert comparison_of(chat={SHORT: 1.8}).rivals == []
     empty = Comparison(SETTING, [])
     assert empty.adaptive_vs_best_fixed is None
-    assert empty.categories(SHORT) == []
+    assert (empty.categories(SHORT), empty.total(SHORT), empty.rivals) == ([], None, [])
 
 
 def test_the_interval_narrows_with_more_prompts():

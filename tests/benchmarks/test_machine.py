@@ -38,6 +38,18 @@ def test_the_load_of_others_is_what_all_did_but_for_us(monkeypatch):
     assert LoadWatch().others() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("name", ["libggml-cuda.so", "libggml-metal.dylib", "ggml-vulkan.dll"])
+def test_a_gpu_is_told_by_the_library_that_computes_on_it(monkeypatch, tmp_path, name):
+    (tmp_path / name).touch()
+    (tmp_path / "libggml-cpu.so").touch()
+    monkeypatch.setattr(machine.native, "_base_path", tmp_path)
+    assert machine.gpu_backend() == ""
+    monkeypatch.setattr(machine, "has_gpu", lambda: True)
+    assert machine.gpu_backend() in name
+    (tmp_path / name).unlink()
+    assert machine.gpu_backend() == "unknown"
+
+
 def test_the_machine_is_described_in_facts():
     here = describe_machine()
     assert here.processor

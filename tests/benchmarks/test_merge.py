@@ -28,6 +28,18 @@ def test_what_a_run_measured_again_replaces_what_was_known():
     assert pair["controller_share"] == 0.0
 
 
+def test_all_prompts_are_taken_from_among_the_categories_of_older_files():
+    chat, everything = {"name": "chat", "speedup": 2.0}, {"name": "all", "speedup": 1.5}
+    ways = [{"name": "adaptive", "categories": [chat, everything]}]
+    old = report(categories=[chat, everything], ways=ways)
+    (pair,) = merged(old, report(categories=[], ways=[]))["pairs"]
+    assert (pair["categories"], pair["all"]) == ([chat], everything)
+    assert pair["ways"] == [{"name": "adaptive", "categories": [chat], "all": everything}]
+    other = report(controller_share=0.1)
+    other["pairs"][0]["target"] = "other"
+    assert merged(old, other)["pairs"][0]["categories"] == [chat]
+
+
 def test_other_pairs_and_tables_stay():
     old = {**report(), "loop": {"bare_us": 1}}
     new = report(controller_share=0.1)

@@ -8,8 +8,15 @@ from pathlib import Path
 import pytest
 
 from benchmarks.comparison import Setting
-from benchmarks.llama_server import LlamaServer, ServerSetting, grid, rate_of, request
-from benchmarks.peers import OURS, PeerRates, ask_all
+from benchmarks.llama_server import (
+    LlamaServer,
+    ServerSetting,
+    arguments,
+    grid,
+    rate_of,
+    request,
+)
+from benchmarks.peers import OURS, PeerRates, ask_all, left_on_processor
 from config import SamplingParams
 
 
@@ -17,6 +24,7 @@ class Engine:
     def __init__(self, name: str, log: list[str]) -> None:
         self.name = name
         self.log = log
+        self.on_gpu = False
 
     def tokens_per_second(self, prompt, sampling):
         self.log.append(self.name)
@@ -58,6 +66,42 @@ def test_without_a_peer_there_is_no_ratio():
     peers = PeerRates()
     peers.add(OURS, "chat", 40)
     assert peers.adaptive_vs_llama_server is None
+
+
+def test_on_a_gpu_there_is_no_ratio_to_what_was_left_on_the_processor():
+    peers = PeerRates()
+    for name, rate in ((OURS, 900.0), ("llama-server, plain", 300.0), ("Transformers", 30.0)):
+        peers.add(name, "chat", rate)
+    engines = [Engine(name, []) for name in peers.rates]
+    assert left_on_processor(engines) == []
+    engines[0].on_gpu = engines[1].on_gpu = True
+    peers.left_on_processor = left_on_processor(engines)
+    assert peers.left_on_processor == ["Transformers"]
+    assert peers.adaptive_vs_llama_server == pytest.approx(3)
+    assert peers.as_dict()["adaptive_vs"]["Transformers"] is None
+    assert "but on the processor: Transformers; no ratio" in peers.conditions
+    engines[1].on_gpu = False
+    peers.left_on_processor = left_on_processor(engines)
+    assert peers.adaptive_vs_llama_server is None
+
+
+def test_on_a_gpu_a_server_gets_all_layers_of_both_models_there():
+    (draft_setting,) = grid(with_draft=True, is_small=True)[1:2]
+    models = (Path("target.gguf"), Path("draft.gguf"))
+    there = arguments(draft_setting, *models, on_gpu=True)
+    here = arguments(draft_setting, *models, on_gpu=False)
+    told = [following(there, word) for word in ("-ngl", "-ngld", "--flash-attn")]
+    assert told == ["999", "999", "auto"]
+    assert following(here, "--flash-attn") == "off"
+    assert not {"-ngl", "-ngld"} & {*here}
+    alone = arguments(ServerSetting("plain"), *models, on_gpu=True)
+    assert "-ngl" in alone
+    assert not {"-md", "-ngld"} & {*alone}
+
+
+def following(words: list[str], word: str) -> str:
+    """What stands behind a word of a command."""
+    return words[words.index(word) + 1]
 
 
 def test_the_first_token_of_a_server_is_not_counted():

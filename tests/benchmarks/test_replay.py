@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+from random import Random
+
 import pytest
 
 from benchmarks.bounds import expect, foresee
@@ -25,10 +28,23 @@ def trace(*, right: int) -> Trace:
     return Trace("counting", (1, 2, 3), ANSWER, chains)
 
 
-def half(whole: Trace, which: int) -> Trace:
-    """The same answer, with a wrong draft at every other token, and nothing that would tell."""
+def pieces() -> Trace:
+    """Ten pieces of the prompt in another order, of which a draft knows how each begins."""
+    known = [range(100 * piece, 100 * piece + 8) for piece in range(1, 11)]
+    prompt = tuple(itertools.chain(*known))
+    answer = tuple(itertools.chain(*(known[7 * place % 10] for place in range(10))))
     chains = tuple(
-        Chain((7,) * 16 if at % 2 == which else chain.token_ids, (5.0,) * 16)
+        Chain(answer[at : at + 2], (5.0, 5.0)) if at % 8 < 2 else Chain((7,), (0.2,))
+        for at in range(len(answer))
+    )
+    return Trace("pieces", prompt, answer, chains)
+
+
+def half(whole: Trace, which: int) -> Trace:
+    """The same answer, with a wrong draft at half of the tokens, and nothing that would tell."""
+    wrong = Random(which).choices((True, False), k=len(whole.answer))
+    chains = tuple(
+        Chain((7,) * 16 if wrong[at] else chain.token_ids, (5.0,) * 16)
         for at, chain in enumerate(whole.chains)
     )
     return Trace(whole.category, whole.prompt, whole.answer, chains)
@@ -63,9 +79,19 @@ def test_without_foresight_a_draft_that_is_known_to_be_right_is_made_as_long_as_
 
 def test_without_foresight_equal_margins_cannot_be_told_apart():
     """One token in two is right, and all look alike: with foresight only right ones are drafted."""
-    halves = [half(trace(right=3), at) for at in range(2)]
+    halves = [half(trace(right=3), which) for which in range(2)]
     known, foreseen = expect(halves, MIDDLING)["counting"], foresee(halves, MIDDLING)["counting"]
     assert 1 <= known < 0.9 * foreseen
+
+
+@pytest.mark.parametrize("costs", [FLAT, MIDDLING, STEEP])
+def test_the_best_choice_is_no_worse_than_any_fixed_length(costs):
+    """As bad where nothing is drafted as in a category where nothing tells when to."""
+    traces = [half(trace(right=3), at) for at in range(2)] + [pieces()]
+    known = expect(traces, costs)
+    for length in range(1, 17):
+        for category, speedup in replay(traces, costs, length=length).items():
+            assert speedup <= known[category] + 1e-9
 
 
 @pytest.mark.parametrize("costs", [FLAT, MIDDLING, STEEP])
@@ -75,6 +101,14 @@ def test_knowing_beforehand_lies_between_adaptive_drafting_and_foresight(costs, 
     known = expect(traces, costs)["counting"]
     assert replay(traces, costs)["counting"] <= known * 1.01
     assert known <= foresee(traces, costs)["counting"] + 1e-9
+
+
+def test_a_lookup_that_goes_on_from_a_draft_is_part_of_what_can_be_had():
+    """By itself the draft writes three tokens of a piece and the copy the others: two passes."""
+    traces = [pieces()] * 10
+    adaptive, known = replay(traces, FLAT)["pieces"], expect(traces, FLAT)["pieces"]
+    assert 5 < adaptive <= known * 1.01
+    assert known <= foresee(traces, FLAT)["pieces"] + 1e-9
 
 
 def test_the_traces_of_the_embedded_pair_say_what_its_draft_says():
