@@ -45,7 +45,7 @@ LIST_S = 60.0
 START_S = 120.0
 ANSWER_S = 300.0
 POLL_S = 0.1
-LENGTHS = (3, 4, 5, 7)
+LENGTHS = (3, 5, 7, 10, 14)
 SURENESS = (0.0, 0.75)
 NGRAMS = ((3, 8), (5, 16))
 
@@ -93,7 +93,7 @@ def ngram_settings(ngrams: Sequence[tuple[int, int]] = NGRAMS) -> list[ServerSet
 def grid(*, with_draft: bool, is_small: bool) -> list[ServerSetting]:
     """Return plain decoding and all settings, or a quarter of them where it is to be small."""
     if is_small:
-        drafts, ngrams = draft_settings(LENGTHS[1:3], SURENESS[:1]), ngram_settings(NGRAMS[:1])
+        drafts, ngrams = draft_settings(LENGTHS[2:4], SURENESS[1:]), ngram_settings(NGRAMS[:1])
     else:
         drafts, ngrams = draft_settings(), ngram_settings()
     return [ServerSetting("plain"), *(drafts if with_draft else ()), *ngrams]

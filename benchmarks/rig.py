@@ -178,8 +178,14 @@ class Rig:
         self._records.clear()
 
     def answer(self, prompt: Sequence[int], sampling: SamplingParams, way: Way) -> Answer:
-        """Write one answer with what the caches hold."""
-        return asyncio.run(self._answer(prompt, sampling, way))
+        """Write one answer with what the caches hold.
+
+        Then the draft reads what it left out, and learns from it, as while nobody waits in the app.
+        """
+        answer = asyncio.run(self._answer(prompt, sampling, way))
+        for _ in self.decoder.catch_up():
+            pass
+        return answer
 
     def _model_drafter(self) -> SteeredDrafter | None:
         return self._make_drafter("draft") if self._make_drafter else None

@@ -120,7 +120,7 @@ def test_the_grid_holds_the_settings_that_people_tune():
     names = [setting.name for setting in grid(with_draft=True, is_small=False)]
     assert len(set(names)) == len(names)
     assert names[0] == "plain"
-    for length in (3, 4, 5, 7):
+    for length in (3, 5, 7, 10, 14):
         assert {f"draft n {length}, p 0", f"draft n {length}, p 0.75"} <= set(names)
     assert any(name.startswith("ngram") for name in names)
     alone = [setting.name for setting in grid(with_draft=False, is_small=False)]
