@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from utils.performance_monitor import (
     BASELINE_SAMPLES,
     FEWEST_SAMPLES,
+    FIRST_SAMPLES,
     Baseline,
     GenerationStats,
     PerformanceMonitor,
@@ -198,6 +199,14 @@ def test_steps_of_loading_count_until_there_are_some_of_answers():
     assert set(seen[:-1]) == {Baseline(seen[0].tokens_per_second, "calibration", BASELINE_SAMPLES)}
     assert seen[0].tokens_per_second == pytest.approx(1000)
     assert seen[-1] == Baseline(pytest.approx(500), "running", FEWEST_SAMPLES)
+
+
+@pytest.mark.parametrize(("loading_ms", "counts"), [(8, "running"), (1, "calibration")])
+def test_of_few_steps_of_answers_and_those_of_loading_the_faster_count(loading_ms, counts):
+    clock = loaded_clock(seconds=loading_ms * MILLISECOND)
+    answer(clock, [2 * MILLISECOND] * FIRST_SAMPLES)
+    assert clock.baseline.origin == counts
+    assert clock.baseline.tokens_per_second == pytest.approx(1000 / min(2, loading_ms))
 
 
 def test_a_step_that_follows_a_draft_and_the_first_of_an_answer_are_slower_and_do_not_count():

@@ -16,7 +16,7 @@ from typing import Literal
 
 BaselineOrigin = Literal["none", "calibration", "running"]
 FinishReason = Literal["stop", "length", "cancelled"]
-BASELINE_SAMPLES, FEWEST_SAMPLES = 16, 8
+BASELINE_SAMPLES, FEWEST_SAMPLES, FIRST_SAMPLES = 16, 8, 3
 LONGEST_STEP = 4.0
 # A model that drafted, if in vain, takes more of a round, and more time than a lookup.
 QUIET_SHARE, QUIET_S = 0.25, 50e-6
@@ -134,8 +134,8 @@ class PlainClock:
 
     It is the mean of the newest steps that followed other plain ones, with those clipped that took
     very long: other programs slow plain steps as well as drafted rounds. Those timed at loading
-    count until there are some of answers. An answer with many plain steps is compared with all of
-    its own, the first too.
+    count until there are some of answers, and of few the faster ones. An answer with many plain
+    steps is compared with all of its own, the first too.
     """
 
     def __init__(self) -> None:
@@ -176,18 +176,28 @@ class PlainClock:
             self._baseline = self._of_newest()
 
     def _of_newest(self) -> Baseline:
-        is_running = len(self._newest) >= FEWEST_SAMPLES or not self._loading
-        samples = self._newest if is_running else self._loading
-        if not samples:
-            return Baseline()
-        longest_s = LONGEST_STEP * median(samples)
-        mean_s = fmean(min(sample, longest_s) for sample in samples)
-        return Baseline(ratio(1, mean_s), "running" if is_running else "calibration", len(samples))
+        running = _baseline(self._newest, "running")
+        loading = _baseline(self._loading, "calibration")
+        if len(self._newest) >= FEWEST_SAMPLES or not self._loading:
+            return running
+        if len(self._newest) < FIRST_SAMPLES:
+            return loading
+        # A busy start or a busy moment: few steps are not to make drafting look better than it is.
+        return max(running, loading, key=lambda known: known.tokens_per_second)
 
     @property
     def baseline(self) -> Baseline:
         """The rate so far."""
         return self._baseline
+
+
+def _baseline(samples: Sequence[float], origin: BaselineOrigin) -> Baseline:
+    """Return the rate of steps, of which a very long one counts as a long one."""
+    if not samples:
+        return Baseline()
+    longest_s = LONGEST_STEP * median(samples)
+    mean_s = fmean(min(sample, longest_s) for sample in samples)
+    return Baseline(ratio(1, mean_s), origin, len(samples))
 
 
 @dataclass(slots=True)
