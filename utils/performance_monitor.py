@@ -176,13 +176,13 @@ class PlainClock:
             self._baseline = self._of_newest()
 
     def _of_newest(self) -> Baseline:
-        running = _baseline(self._newest, "running")
-        loading = _baseline(self._loading, "calibration")
         if len(self._newest) >= FEWEST_SAMPLES or not self._loading:
-            return running
+            return _baseline(self._newest, "running")
+        loading = _baseline(self._loading, "calibration")
         if len(self._newest) < FIRST_SAMPLES:
             return loading
         # A busy start or a busy moment: few steps are not to make drafting look better than it is.
+        running = _baseline(self._newest, "running")
         return max(running, loading, key=lambda known: known.tokens_per_second)
 
     @property
